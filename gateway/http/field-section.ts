@@ -1,0 +1,253 @@
+import { CR, IS_HOST, IS_TOKEN, IS_VALUE, LF, SPACE, TAB, ascii, equalsIgnoringCase } from './ascii.ts'
+import { FIELD, type FieldTable, type KnownField } from './field-table.ts'
+import { HEAD_ERROR } from './head-error.ts'
+
+const CHUNKED = ascii('chunked')
+const CLOSE = ascii('close')
+const KEEP_ALIVE = ascii('keep-alive')
+const UPGRADE = ascii('upgrade')
+const MAX_LENGTH_DIGITS = 15
+
+/** Header section of a message as the parser left it: what it says about framing, and which byte ranges may pass on. One object is used again for every head. */
+export class FieldSection {
+  /** Byte ranges that pass on: start, end, start, end ... */
+  readonly kept: Int32Array
+  keptLength = 0
+  /** Content-Length, or -1. */
+  contentLength = -1
+  chunked = false
+  connectionClose = false
+  connectionKeepAlive = false
+  connectionUpgrade = false
+  /** `Connection` names fields other than close, keep-alive and upgrade: `dropNominated` must be called. */
+  nominates = false
+  /** Value of `Upgrade`; an empty range where there is none. */
+  upgradeStart = 0
+  upgradeEnd = 0
+  hostCount = 0
+  /** Start of the Host line, and its value. */
+  hostLine = -1
+  hostStart = 0
+  hostEnd = 0
+  forwardedForStart = 0
+  forwardedForEnd = 0
+  hasForwardedHost = false
+  hasForwardedProto = false
+  /** Start of a line that goes where the message is an upgrade; -1 where there is none. */
+  upgradeOnlyStart = -1
+  upgradeOnlyEnd = -1
+  /** Values of captured fields: start, end for each; an empty range where one is absent. */
+  readonly captured: Int32Array
+  readonly capturedSeen: Uint8Array
+  /** Keep what a trusted proxy said of its client. */
+  trustForwarded = false
+  /** Drop Content-Length and Transfer-Encoding (a response that must have no body). */
+  dropFraming = false
+  /** Drop Transfer-Encoding only (the body is about to be decoded). */
+  dropEncoding = false
+  readonly #connection: number[] = []
+  readonly #maxFields: number
+
+  constructor(options: { captures: number; maxFields: number }) {
+    this.#maxFields = options.maxFields
+    this.kept = new Int32Array(2 * (options.maxFields + 2))
+    this.captured = new Int32Array(2 * options.captures)
+    this.capturedSeen = new Uint8Array(options.captures)
+  }
+
+  #reset(): void {
+    this.keptLength = 0
+    this.contentLength = -1
+    this.chunked = this.connectionClose = this.connectionKeepAlive = this.connectionUpgrade = this.nominates = false
+    this.upgradeStart = this.upgradeEnd = this.hostCount = this.forwardedForStart = this.forwardedForEnd = 0
+    this.hostLine = this.upgradeOnlyStart = this.upgradeOnlyEnd = -1
+    this.hasForwardedHost = this.hasForwardedProto = false
+    for (let i = 0; i < this.capturedSeen.length; i++) {
+      this.capturedSeen[i] = 0
+      this.captured[2 * i] = this.captured[2 * i + 1] = 0
+    }
+    this.#connection.length = 0
+  }
+
+  /**
+   * Parses the field lines from `start`; `keptFrom` is where the first kept range begins (the start line before it).
+   * Returns the offset after the empty line, 0 where the section is incomplete, or a `HEAD_ERROR`.
+   */
+  parse(bytes: Uint8Array, start: number, end: number, options: { table: FieldTable; keptFrom: number }): number {
+    this.#reset()
+    const { table } = options
+    const isToken = IS_TOKEN
+    const isValue = IS_VALUE
+    let keptFrom = options.keptFrom
+    let p = start
+    for (let count = 0; ; count++) {
+      if (p >= end) return 0
+      if (bytes[p] === CR) {
+        if (p + 1 >= end) return 0
+        if (bytes[p + 1] !== LF) return HEAD_ERROR.badLineEnd
+        if (p > keptFrom) this.#keep(keptFrom, p)
+        return this.chunked && this.contentLength >= 0 ? HEAD_ERROR.lengthWithEncoding : p + 2
+      }
+      if (count === this.#maxFields) return HEAD_ERROR.tooManyFields
+      const line = p
+      while (p < end && isToken[bytes[p]!] === 1) p++
+      if (p >= end) return 0
+      if (bytes[p] !== 58 || p === line) return nameError(bytes, line, p)
+      const nameEnd = p++
+      while (p < end && (bytes[p] === SPACE || bytes[p] === TAB)) p++
+      const value = p
+      while (p < end && isValue[bytes[p]!] === 1) p++
+      if (p + 1 >= end) return p < end && bytes[p] !== CR ? valueError(bytes[p]!) : 0
+      if (bytes[p] !== CR || bytes[p + 1] !== LF) return bytes[p] === CR ? HEAD_ERROR.badLineEnd : valueError(bytes[p]!)
+      const valueEnd = p
+      p += 2
+      const known = table.find(bytes, line, nameEnd)
+      if (known === undefined) continue
+      const verdict = this.#take(known, bytes, { line, value, valueEnd, next: p })
+      if (verdict < 0) return verdict
+      if (verdict === DROP) {
+        if (line > keptFrom) this.#keep(keptFrom, line)
+        keptFrom = p
+      }
+    }
+  }
+
+  #keep(start: number, end: number): void {
+    this.kept[this.keptLength++] = start
+    this.kept[this.keptLength++] = end
+  }
+
+  #take(known: KnownField, bytes: Uint8Array, at: FieldPosition): number {
+    switch (known.kind) {
+      case FIELD.host:
+        this.hostLine = at.line
+        return this.#takeHost(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+      case FIELD.contentLength:
+        return this.#takeLength(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+      case FIELD.transferEncoding:
+        return this.#takeEncoding(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+      case FIELD.connection:
+        this.#takeConnection(bytes, at.value, at.valueEnd)
+        return DROP
+      case FIELD.upgrade:
+        if (this.upgradeEnd > 0) return HEAD_ERROR.badUpgrade
+        this.upgradeStart = at.value
+        this.upgradeEnd = trimEnd(bytes, at.value, at.valueEnd)
+        return DROP
+      case FIELD.hopByHop:
+      case FIELD.stripped:
+        return DROP
+      case FIELD.forwardedFor:
+        return this.#takeForwardedFor(at)
+      case FIELD.forwardedHost:
+        this.hasForwardedHost = this.trustForwarded
+        return this.trustForwarded ? KEEP : DROP
+      case FIELD.forwardedProto:
+        this.hasForwardedProto = this.trustForwarded
+        return this.trustForwarded ? KEEP : DROP
+      case FIELD.captured:
+        return this.#takeCaptured(known.capture, at.value, trimEnd(bytes, at.value, at.valueEnd))
+      case FIELD.strippedOnUpgrade:
+        this.upgradeOnlyStart = at.line
+        this.upgradeOnlyEnd = at.next
+        return KEEP
+    }
+  }
+
+  #takeHost(bytes: Uint8Array, start: number, end: number): number {
+    if (++this.hostCount > 1) return HEAD_ERROR.repeatedHost
+    for (let p = start; p < end; p++) if (IS_HOST[bytes[p]!] !== 1) return HEAD_ERROR.badHost
+    this.hostStart = start
+    this.hostEnd = end
+    return KEEP
+  }
+
+  #takeLength(bytes: Uint8Array, start: number, end: number): number {
+    if (this.contentLength >= 0) return HEAD_ERROR.repeatedLength
+    if (end === start || end - start > MAX_LENGTH_DIGITS) return HEAD_ERROR.badLength
+    let length = 0
+    for (let p = start; p < end; p++) {
+      const digit = bytes[p]! - 48
+      if (digit < 0 || digit > 9) return HEAD_ERROR.badLength
+      length = length * 10 + digit
+    }
+    this.contentLength = length
+    return this.dropFraming ? DROP : KEEP
+  }
+
+  #takeEncoding(bytes: Uint8Array, start: number, end: number): number {
+    if (this.chunked || end - start !== CHUNKED.length) return HEAD_ERROR.badEncoding
+    if (!equalsIgnoringCase(bytes, start, CHUNKED)) return HEAD_ERROR.badEncoding
+    this.chunked = true
+    return this.dropFraming || this.dropEncoding ? DROP : KEEP
+  }
+
+  #takeForwardedFor(at: FieldPosition): number {
+    if (this.trustForwarded && this.forwardedForEnd === 0) {
+      this.forwardedForStart = at.value
+      this.forwardedForEnd = at.valueEnd
+    }
+    return DROP
+  }
+
+  #takeCaptured(index: number, start: number, end: number): number {
+    if (this.capturedSeen[index] === 1) return HEAD_ERROR.repeatedRoutingField
+    this.capturedSeen[index] = 1
+    this.captured[2 * index] = start
+    this.captured[2 * index + 1] = end
+    return KEEP
+  }
+
+  #takeConnection(bytes: Uint8Array, start: number, end: number): void {
+    for (let p = start; p < end;) {
+      while (p < end && isListGap(bytes[p]!)) p++
+      const from = p
+      while (p < end && !isListGap(bytes[p]!)) p++
+      const length = p - from
+      if (length === 5 && equalsIgnoringCase(bytes, from, CLOSE)) this.connectionClose = true
+      else if (length === 10 && equalsIgnoringCase(bytes, from, KEEP_ALIVE)) this.connectionKeepAlive = true
+      else if (length === 7 && equalsIgnoringCase(bytes, from, UPGRADE)) this.connectionUpgrade = true
+      else if (length > 0) {
+        this.nominates = true
+        this.#connection.push(from, p)
+      }
+    }
+  }
+
+  /** Lower-case names of the fields that `Connection` nominates; read only where `nominates` is set. */
+  nominated(bytes: Buffer): Set<string> {
+    const names = new Set<string>()
+    for (let i = 0; i < this.#connection.length; i += 2) {
+      names.add(bytes.toString('latin1', this.#connection[i], this.#connection[i + 1]).toLowerCase())
+    }
+    return names
+  }
+}
+
+interface FieldPosition {
+  readonly line: number
+  readonly value: number
+  readonly valueEnd: number
+  readonly next: number
+}
+
+const KEEP = 0
+const DROP = 1
+
+function isListGap(byte: number): boolean {
+  return byte === 44 || byte === SPACE || byte === TAB
+}
+
+function trimEnd(bytes: Uint8Array, start: number, end: number): number {
+  while (end > start && (bytes[end - 1] === SPACE || bytes[end - 1] === TAB)) end--
+  return end
+}
+
+function nameError(bytes: Uint8Array, line: number, p: number): number {
+  if (p === line && (bytes[p] === SPACE || bytes[p] === TAB)) return HEAD_ERROR.foldedField
+  return bytes[p] === LF ? HEAD_ERROR.badLineEnd : HEAD_ERROR.badFieldName
+}
+
+function valueError(byte: number): number {
+  return byte === LF ? HEAD_ERROR.badLineEnd : HEAD_ERROR.badFieldValue
+}

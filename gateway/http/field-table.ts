@@ -1,0 +1,92 @@
+import { ascii, equalsIgnoringCase } from './ascii.ts'
+
+/** What a known header field means to the parser. */
+export const FIELD = {
+  host: 1,
+  contentLength: 2,
+  transferEncoding: 3,
+  connection: 4,
+  upgrade: 5,
+  /** Hop-by-hop: dropped, whatever it says. */
+  hopByHop: 6,
+  /** Set by the proxy: X-Forwarded-For, -Host, -Proto. Dropped unless the peer is trusted. */
+  forwardedFor: 7,
+  forwardedHost: 8,
+  forwardedProto: 9,
+  /** Named by the owner of the proxy: its value is kept at hand, and it may occur once only. */
+  captured: 10,
+  /** Named by the owner of the proxy: dropped. */
+  stripped: 11,
+  /** Dropped from an upgrade only. */
+  strippedOnUpgrade: 12
+} as const
+
+/** One header field that the parser treats specially. */
+export interface KnownField {
+  /** Lower case. */
+  readonly name: Uint8Array
+  readonly kind: (typeof FIELD)[keyof typeof FIELD]
+  /** Position among the captured fields; -1 for others. */
+  readonly capture: number
+}
+
+const LONGEST_NAME = 64
+
+/** Finds known header fields by their bytes: by length first, so that most fields cost one look into an array. */
+export class FieldTable {
+  readonly captures: number
+  readonly #byLength: (readonly KnownField[] | undefined)[] = Array.from({ length: LONGEST_NAME + 1 })
+
+  /** `fields` maps lower-case names to kinds; captured fields are numbered in their order. */
+  constructor(fields: readonly (readonly [name: string, kind: KnownField['kind']])[]) {
+    let captures = 0
+    for (const [name, kind] of fields) {
+      const known = { name: ascii(name), kind, capture: kind === FIELD.captured ? captures++ : -1 }
+      this.#byLength[name.length] = [...(this.#byLength[name.length] ?? []), known]
+    }
+    this.captures = captures
+  }
+
+  /** The known field whose name stands at `start` to `end` (a token), or undefined. */
+  find(bytes: Uint8Array, start: number, end: number): KnownField | undefined {
+    const candidates = this.#byLength[end - start]
+    if (candidates === undefined) return undefined
+    for (let i = 0; i < candidates.length; i++) {
+      if (equalsIgnoringCase(bytes, start, candidates[i]!.name)) return candidates[i]
+    }
+    return undefined
+  }
+}
+
+const HOP_BY_HOP = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'proxy-authenticate', 'proxy-authorization']
+
+const FRAMING = [
+  ['content-length', FIELD.contentLength],
+  ['transfer-encoding', FIELD.transferEncoding],
+  ['connection', FIELD.connection],
+  ['upgrade', FIELD.upgrade],
+  ...HOP_BY_HOP.map(name => [name, FIELD.hopByHop] as const)
+] as const
+
+/** Fields of requests. */
+export function requestFieldTable(options: {
+  captured: readonly string[]
+  stripped: readonly string[]
+  strippedOnUpgrade: readonly string[]
+}): FieldTable {
+  return new FieldTable([
+    ...FRAMING,
+    ['host', FIELD.host],
+    ['x-forwarded-for', FIELD.forwardedFor],
+    ['x-forwarded-host', FIELD.forwardedHost],
+    ['x-forwarded-proto', FIELD.forwardedProto],
+    ...options.captured.map(name => [name, FIELD.captured] as const),
+    ...options.stripped.map(name => [name, FIELD.stripped] as const),
+    ...options.strippedOnUpgrade.map(name => [name, FIELD.strippedOnUpgrade] as const)
+  ])
+}
+
+/** Fields of responses; the refusal field, where there is one, is the first captured field. */
+export function responseFieldTable(refusalField: string | null): FieldTable {
+  return new FieldTable([...FRAMING, ...(refusalField === null ? [] : [[refusalField, FIELD.captured] as const])])
+}
