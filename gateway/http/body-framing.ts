@@ -35,6 +35,8 @@ export class BodyFraming {
   kind: (typeof FRAMING)[keyof typeof FRAMING] = FRAMING.none
   /** The whole body has been seen. */
   done = true
+  /** Bytes of the body so far, without its framing. */
+  dataBytes = 0
   /** Bytes left of a counted body or of the chunk at hand. */
   #left = 0
   #state: number = S.size
@@ -52,6 +54,7 @@ export class BodyFraming {
   /** Begins a body. `length` counts only with `FRAMING.length`. */
   begin(kind: (typeof FRAMING)[keyof typeof FRAMING], length: number): void {
     this.kind = kind
+    this.dataBytes = 0
     this.#left = kind === FRAMING.length ? length : 0
     this.#state = S.size
     this.#digits = this.#extensionBytes = this.#trailerBytes = 0
@@ -64,6 +67,7 @@ export class BodyFraming {
       case FRAMING.length: {
         const taken = Math.min(this.#left, end - p)
         this.#left -= taken
+        this.dataBytes += taken
         this.done = this.#left === 0
         return p + taken
       }
@@ -88,6 +92,7 @@ export class BodyFraming {
         const taken = Math.min(this.#left, end - p)
         if (data !== null) data.push(p, p + taken)
         this.#left -= taken
+        this.dataBytes += taken
         p += taken
         if (this.#left === 0) this.#state = S.dataCr
         continue

@@ -7,6 +7,8 @@ const CLOSE = ascii('close')
 const KEEP_ALIVE = ascii('keep-alive')
 const UPGRADE = ascii('upgrade')
 const MAX_LENGTH_DIGITS = 15
+/** Captured fields have a bit each. */
+const MAX_CAPTURES = 30
 
 /** Header section of a message as the parser left it: what it says about framing, and which byte ranges may pass on. One object is used again for every head. */
 export class FieldSection {
@@ -29,56 +31,55 @@ export class FieldSection {
   hostLine = -1
   hostStart = 0
   hostEnd = 0
-  forwardedForStart = 0
-  forwardedForEnd = 0
+  /** Values of X-Forwarded-For, where it is trusted: start, end for each line. */
+  readonly forwardedFor: number[] = []
   hasForwardedHost = false
   hasForwardedProto = false
-  /** Start of a line that goes where the message is an upgrade; -1 where there is none. */
-  upgradeOnlyStart = -1
-  upgradeOnlyEnd = -1
-  /** Values of captured fields: start, end for each; an empty range where one is absent. */
+  /** Values of captured fields: start, end for each; valid where `capturedSeen` has the field's bit. */
   readonly captured: Int32Array
-  readonly capturedSeen: Uint8Array
+  capturedSeen = 0
   /** Keep what a trusted proxy said of its client. */
   trustForwarded = false
   /** Drop Content-Length and Transfer-Encoding (a response that must have no body). */
   dropFraming = false
   /** Drop Transfer-Encoding only (the body is about to be decoded). */
   dropEncoding = false
-  readonly #connection: number[] = []
+  readonly #table: FieldTable
   readonly #maxFields: number
+  readonly #connection: number[] = []
+  // The line at hand: numbers in fields, because an object for each line would be most of the parser's cost.
+  #line = 0
+  #value = 0
+  #valueEnd = 0
 
-  constructor(options: { captures: number; maxFields: number }) {
+  constructor(table: FieldTable, options: { maxFields: number }) {
+    if (table.captures > MAX_CAPTURES) throw new RangeError(`at most ${MAX_CAPTURES} fields can be captured`)
+    this.#table = table
     this.#maxFields = options.maxFields
     this.kept = new Int32Array(2 * (options.maxFields + 2))
-    this.captured = new Int32Array(2 * options.captures)
-    this.capturedSeen = new Uint8Array(options.captures)
+    this.captured = new Int32Array(2 * table.captures)
   }
 
   #reset(): void {
     this.keptLength = 0
     this.contentLength = -1
     this.chunked = this.connectionClose = this.connectionKeepAlive = this.connectionUpgrade = this.nominates = false
-    this.upgradeStart = this.upgradeEnd = this.hostCount = this.forwardedForStart = this.forwardedForEnd = 0
-    this.hostLine = this.upgradeOnlyStart = this.upgradeOnlyEnd = -1
+    this.upgradeStart = this.upgradeEnd = this.hostCount = this.capturedSeen = 0
+    this.hostLine = -1
     this.hasForwardedHost = this.hasForwardedProto = false
-    for (let i = 0; i < this.capturedSeen.length; i++) {
-      this.capturedSeen[i] = 0
-      this.captured[2 * i] = this.captured[2 * i + 1] = 0
-    }
-    this.#connection.length = 0
+    if (this.forwardedFor.length > 0) this.forwardedFor.length = 0
+    if (this.#connection.length > 0) this.#connection.length = 0
   }
 
   /**
    * Parses the field lines from `start`; `keptFrom` is where the first kept range begins (the start line before it).
    * Returns the offset after the empty line, 0 where the section is incomplete, or a `HEAD_ERROR`.
    */
-  parse(bytes: Uint8Array, start: number, end: number, options: { table: FieldTable; keptFrom: number }): number {
+  parse(bytes: Uint8Array, start: number, end: number, keptFrom: number): number {
     this.#reset()
-    const { table } = options
+    const table = this.#table
     const isToken = IS_TOKEN
     const isValue = IS_VALUE
-    let keptFrom = options.keptFrom
     let p = start
     for (let count = 0; ; count++) {
       if (p >= end) return 0
@@ -99,11 +100,13 @@ export class FieldSection {
       while (p < end && isValue[bytes[p]!] === 1) p++
       if (p + 1 >= end) return p < end && bytes[p] !== CR ? valueError(bytes[p]!) : 0
       if (bytes[p] !== CR || bytes[p + 1] !== LF) return bytes[p] === CR ? HEAD_ERROR.badLineEnd : valueError(bytes[p]!)
-      const valueEnd = p
-      p += 2
       const known = table.find(bytes, line, nameEnd)
+      this.#line = line
+      this.#value = value
+      this.#valueEnd = p
+      p += 2
       if (known === undefined) continue
-      const verdict = this.#take(known, bytes, { line, value, valueEnd, next: p })
+      const verdict = this.#take(known, bytes)
       if (verdict < 0) return verdict
       if (verdict === DROP) {
         if (line > keptFrom) this.#keep(keptFrom, line)
@@ -117,28 +120,31 @@ export class FieldSection {
     this.kept[this.keptLength++] = end
   }
 
-  #take(known: KnownField, bytes: Uint8Array, at: FieldPosition): number {
+  #take(known: KnownField, bytes: Uint8Array): number {
+    const value = this.#value
+    const end = trimEnd(bytes, value, this.#valueEnd)
     switch (known.kind) {
       case FIELD.host:
-        this.hostLine = at.line
-        return this.#takeHost(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+        this.hostLine = this.#line
+        return this.#takeHost(bytes, value, end)
       case FIELD.contentLength:
-        return this.#takeLength(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+        return this.#takeLength(bytes, value, end)
       case FIELD.transferEncoding:
-        return this.#takeEncoding(bytes, at.value, trimEnd(bytes, at.value, at.valueEnd))
+        return this.#takeEncoding(bytes, value, end)
       case FIELD.connection:
-        this.#takeConnection(bytes, at.value, at.valueEnd)
+        this.#takeConnection(bytes, value, end)
         return DROP
       case FIELD.upgrade:
         if (this.upgradeEnd > 0) return HEAD_ERROR.badUpgrade
-        this.upgradeStart = at.value
-        this.upgradeEnd = trimEnd(bytes, at.value, at.valueEnd)
+        this.upgradeStart = value
+        this.upgradeEnd = end
         return DROP
       case FIELD.hopByHop:
       case FIELD.stripped:
         return DROP
       case FIELD.forwardedFor:
-        return this.#takeForwardedFor(at)
+        if (this.trustForwarded) this.forwardedFor.push(value, end)
+        return DROP
       case FIELD.forwardedHost:
         this.hasForwardedHost = this.trustForwarded
         return this.trustForwarded ? KEEP : DROP
@@ -146,11 +152,7 @@ export class FieldSection {
         this.hasForwardedProto = this.trustForwarded
         return this.trustForwarded ? KEEP : DROP
       case FIELD.captured:
-        return this.#takeCaptured(known.capture, at.value, trimEnd(bytes, at.value, at.valueEnd))
-      case FIELD.strippedOnUpgrade:
-        this.upgradeOnlyStart = at.line
-        this.upgradeOnlyEnd = at.next
-        return KEEP
+        return this.#takeCaptured(known, value, end)
     }
   }
 
@@ -182,20 +184,18 @@ export class FieldSection {
     return this.dropFraming || this.dropEncoding ? DROP : KEEP
   }
 
-  #takeForwardedFor(at: FieldPosition): number {
-    if (this.trustForwarded && this.forwardedForEnd === 0) {
-      this.forwardedForStart = at.value
-      this.forwardedForEnd = at.valueEnd
-    }
-    return DROP
-  }
-
-  #takeCaptured(index: number, start: number, end: number): number {
-    if (this.capturedSeen[index] === 1) return HEAD_ERROR.repeatedRoutingField
-    this.capturedSeen[index] = 1
+  #takeCaptured(known: KnownField, start: number, end: number): number {
+    const index = known.capture
+    if ((this.capturedSeen & (1 << index)) !== 0) return HEAD_ERROR.repeatedRoutingField
+    this.capturedSeen |= 1 << index
     this.captured[2 * index] = start
     this.captured[2 * index + 1] = end
-    return KEEP
+    return known.dropped ? DROP : KEEP
+  }
+
+  /** Tells whether the message has the captured field number `index`. */
+  hasCaptured(index: number): boolean {
+    return (this.capturedSeen & (1 << index)) !== 0
   }
 
   #takeConnection(bytes: Uint8Array, start: number, end: number): void {
@@ -222,13 +222,6 @@ export class FieldSection {
     }
     return names
   }
-}
-
-interface FieldPosition {
-  readonly line: number
-  readonly value: number
-  readonly valueEnd: number
-  readonly next: number
 }
 
 const KEEP = 0

@@ -16,9 +16,7 @@ export const FIELD = {
   /** Named by the owner of the proxy: its value is kept at hand, and it may occur once only. */
   captured: 10,
   /** Named by the owner of the proxy: dropped. */
-  stripped: 11,
-  /** Dropped from an upgrade only. */
-  strippedOnUpgrade: 12
+  stripped: 11
 } as const
 
 /** One header field that the parser treats specially. */
@@ -28,6 +26,8 @@ export interface KnownField {
   readonly kind: (typeof FIELD)[keyof typeof FIELD]
   /** Position among the captured fields; -1 for others. */
   readonly capture: number
+  /** A captured field that does not pass on. */
+  readonly dropped: boolean
 }
 
 const LONGEST_NAME = 64
@@ -37,12 +37,13 @@ export class FieldTable {
   readonly captures: number
   readonly #byLength: (readonly KnownField[] | undefined)[] = Array.from({ length: LONGEST_NAME + 1 })
 
-  /** `fields` maps lower-case names to kinds; captured fields are numbered in their order. */
-  constructor(fields: readonly (readonly [name: string, kind: KnownField['kind']])[]) {
+  /** `fields` maps lower-case names to kinds; captured fields are numbered in their order, and do not pass on where they are among `dropped`. */
+  constructor(fields: readonly (readonly [name: string, kind: KnownField['kind']])[], dropped: readonly string[] = []) {
     let captures = 0
-    for (const [name, kind] of fields) {
-      const known = { name: ascii(name), kind, capture: kind === FIELD.captured ? captures++ : -1 }
-      this.#byLength[name.length] = [...(this.#byLength[name.length] ?? []), known]
+    for (const [text, kind] of fields) {
+      const capture = kind === FIELD.captured ? captures++ : -1
+      const known = { name: ascii(text), kind, capture, dropped: dropped.includes(text) }
+      this.#byLength[text.length] = [...(this.#byLength[text.length] ?? []), known]
     }
     this.captures = captures
   }
@@ -68,22 +69,21 @@ const FRAMING = [
   ...HOP_BY_HOP.map(name => [name, FIELD.hopByHop] as const)
 ] as const
 
-/** Fields of requests. */
-export function requestFieldTable(options: {
-  captured: readonly string[]
-  stripped: readonly string[]
-  strippedOnUpgrade: readonly string[]
-}): FieldTable {
-  return new FieldTable([
-    ...FRAMING,
-    ['host', FIELD.host],
-    ['x-forwarded-for', FIELD.forwardedFor],
-    ['x-forwarded-host', FIELD.forwardedHost],
-    ['x-forwarded-proto', FIELD.forwardedProto],
-    ...options.captured.map(name => [name, FIELD.captured] as const),
-    ...options.stripped.map(name => [name, FIELD.stripped] as const),
-    ...options.strippedOnUpgrade.map(name => [name, FIELD.strippedOnUpgrade] as const)
-  ])
+/** Fields of requests; names are lower case. */
+export function requestFieldTable(options: { captured: readonly string[]; stripped: readonly string[] }): FieldTable {
+  const { captured, stripped } = options
+  return new FieldTable(
+    [
+      ...FRAMING,
+      ['host', FIELD.host],
+      ['x-forwarded-for', FIELD.forwardedFor],
+      ['x-forwarded-host', FIELD.forwardedHost],
+      ['x-forwarded-proto', FIELD.forwardedProto],
+      ...captured.map(name => [name, FIELD.captured] as const),
+      ...stripped.filter(name => !captured.includes(name)).map(name => [name, FIELD.stripped] as const)
+    ],
+    stripped
+  )
 }
 
 /** Fields of responses; the refusal field, where there is one, is the first captured field. */

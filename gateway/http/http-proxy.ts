@@ -46,6 +46,7 @@ export interface HttpProxyOptions {
 const READ_BUFFER_BYTES = 65_536
 const OUTPUT_SLACK_BYTES = 8_192
 const BACKLOG = 4_096
+const MAX_LINGERING_REJECTS = 256
 
 /** An HTTP/1.1 reverse proxy on plain sockets. It knows where requests go only by asking its resolver. */
 export class HttpProxy {
@@ -59,11 +60,12 @@ export class HttpProxy {
   readonly #connections = new Set<DownstreamConnection>()
   readonly #perClient = new Map<string, number>()
   readonly #trustedProxies: BlockList | null
+  readonly #rejected = new Set<Socket>()
   #draining = false
   #onEmpty: (() => void) | null = null
 
   constructor(options: HttpProxyOptions) {
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.limits = checkedLimits({ ...DEFAULT_LIMITS, ...options.limits })
     this.#wheel = new TimerWheel(options.timerResolutionMs ?? 100)
     this.#trustedProxies = options.trustedProxies ?? null
     this.#shared = this.#makeShared(options)
@@ -83,8 +85,7 @@ export class HttpProxy {
     const capturedFields = options.capturedFields ?? []
     const requestFields = requestFieldTable({
       captured: capturedFields,
-      stripped: options.strippedFields ?? [],
-      strippedOnUpgrade: options.strippedOnUpgrade ?? []
+      stripped: options.strippedFields ?? []
     })
     return {
       resolver: options.resolver,
@@ -96,6 +97,7 @@ export class HttpProxy {
       requestFields,
       savedRequests: new SavedRequestPool(),
       upgradeProtocols: options.upgradeProtocols ?? ['websocket'],
+      strippedOnUpgrade: new Set(options.strippedOnUpgrade),
       keepTarget: options.keepTarget ?? true,
       servesHalfClosed: options.servesHalfClosed ?? false,
       format: options.format ?? formatDetail,
@@ -183,12 +185,20 @@ export class HttpProxy {
     return maxConnectionsPerClient > 0 && (this.#perClient.get(clientAddress) ?? 0) >= maxConnectionsPerClient
   }
 
+  /** Answers 503. A bounded number of such sockets lingers, so that the answer arrives; the others close at once. */
   #reject(socket: Socket): void {
     this.stats.rejected++
+    socket.on('error', () => socket.destroy())
+    if (this.#rejected.size >= MAX_LINGERING_REJECTS) {
+      socket.destroy()
+      return
+    }
+    this.#rejected.add(socket)
+    socket.once('close', () => this.#rejected.delete(socket))
     const { fields, body } = this.#shared.format(503, 'too many connections')
     const answer = { kind: 'answer', status: 503, fields: `${fields}Retry-After: 1\r\n`, body, outcome: '' } as const
-    socket.on('error', () => socket.destroy())
-    socket.end(answerText(answer, { close: true, keepAlive: false, withBody: true }), () => socket.destroy())
+    socket.end(answerText(answer, { close: true, keepAlive: false, withBody: true }))
+    socket.once('end', () => socket.destroy()).resume()
     socket.setTimeout(this.limits.lingerTimeoutMs, () => socket.destroy())
   }
 
@@ -201,7 +211,7 @@ export class HttpProxy {
   #forget(connection: DownstreamConnection): void {
     if (!this.#connections.delete(connection)) return
     this.stats.connections--
-    if (this.limits.maxConnectionsPerClient > 0) this.#countClient(connection.clientAddress, -1)
+    if (this.limits.maxConnectionsPerClient > 0) this.#countClient(connection.fields.address, -1)
     if (this.#connections.size === 0) this.#onEmpty?.()
   }
 
@@ -226,8 +236,16 @@ export class HttpProxy {
     this.#draining = true
     if (this.#server.listening) this.#server.close()
     for (const connection of this.#connections) connection.destroy('shutdown')
+    for (const socket of this.#rejected) socket.destroy()
     this.#wheel.close()
   }
+}
+
+function checkedLimits(limits: Limits): Limits {
+  for (const name of ['maxHeaderBytes', 'maxHeaderCount', 'maxTargetBytes'] as const) {
+    if (limits[name] < 1) throw new RangeError(`${name} must be at least 1, not ${limits[name]}`)
+  }
+  return limits
 }
 
 /** An IPv4 address that came over an IPv6 socket is shown as what it is. */

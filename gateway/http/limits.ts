@@ -18,14 +18,17 @@ export interface Limits {
   readonly upstreamIdleTimeoutMs: number
   /** After an answer that ends a connection: how long the client's remaining bytes are read and dropped. */
   readonly lingerTimeoutMs: number
-  /** Request or response head. Not 0. */
+  /** Request or response head. At least 1. */
   readonly maxHeaderBytes: number
+  /** At least 1. */
   readonly maxHeaderCount: number
+  /** At least 1. */
   readonly maxTargetBytes: number
   readonly maxRequestBodyBytes: number
   readonly maxConnections: number
   readonly maxConnectionsPerClient: number
   readonly maxConnectionsPerUpstream: number
+  /** Connections that the pool keeps; 0 keeps none. */
   readonly maxIdlePerUpstream: number
   /** A request with a body can be sent again only if it fits in here whole; 0 keeps no bodies. */
   readonly maxReplayBytes: number

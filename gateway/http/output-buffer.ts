@@ -8,38 +8,69 @@ import type { Connection } from './transport.ts'
  * would send one tenant's bytes to another.
  */
 export class OutputBuffer {
-  bytes: Buffer
-  length = 0
+  #bytes: Buffer
+  #length = 0
   readonly #capacity: number
 
   constructor(capacity: number) {
     this.#capacity = capacity
-    this.bytes = Buffer.allocUnsafeSlow(capacity)
+    this.#bytes = Buffer.allocUnsafeSlow(capacity)
+  }
+
+  /** Bytes that were added and not sent. */
+  get length(): number {
+    return this.#length
   }
 
   /** Adds text, one byte a character. */
   text(text: string): void {
-    this.length += this.bytes.write(text, this.length, 'latin1')
+    const written = this.#bytes.write(text, this.#length, 'latin1')
+    if (written !== text.length) throw new RangeError('text does not fit the output buffer')
+    this.#length += written
   }
 
-  /** Adds the bytes from `start` to `end`. */
+  /** Adds all of `source`, which is short. */
+  add(source: Uint8Array): void {
+    this.#bytes.set(source, this.#length)
+    this.#length += source.length
+  }
+
+  /** Adds the bytes from `start` to `end`, which must fit: they are part of a head. */
   copy(source: Buffer, start: number, end: number): void {
-    this.length += source.copy(this.bytes, this.length, start, end)
+    if (end - start > this.#capacity - this.#length) throw new RangeError('a head does not fit the output buffer')
+    this.#length += source.copy(this.#bytes, this.#length, start, end)
   }
 
-  /** Bytes that still fit. */
-  get room(): number {
-    return this.#capacity - this.length
+  /** Adds body bytes, however many; sends what does not fit. */
+  pass(source: Buffer, start: number, end: number, connection: Connection): void {
+    let from = start
+    while (end - from > this.#capacity - this.#length) {
+      const part = this.#capacity - this.#length
+      this.copy(source, from, from + part)
+      from += part
+      this.sendTo(connection)
+    }
+    this.copy(source, from, end)
+  }
+
+  /** Forgets what was added. */
+  clear(): void {
+    this.#length = 0
+  }
+
+  /** Copies what was added to the beginning of `target`. */
+  copyTo(target: Buffer): void {
+    this.#bytes.copy(target, 0, 0, this.#length)
   }
 
   /** Hands what was added to a connection and is empty again. Returns false where the connection wants no more for now. */
   sendTo(connection: Connection): boolean {
-    const length = this.length
-    this.length = 0
+    const length = this.#length
+    this.#length = 0
     if (length === 0) return true
-    const result = connection.write(this.bytes.subarray(0, length))
-    if (result === 'sent') return true
-    this.bytes = Buffer.allocUnsafeSlow(this.#capacity)
-    return result === 'queued'
+    const result = connection.write(this.#bytes.subarray(0, length))
+    if (result === 'taken') return true
+    if (result === 'kept' || result === 'kept-full') this.#bytes = Buffer.allocUnsafeSlow(this.#capacity)
+    return result === 'kept'
   }
 }

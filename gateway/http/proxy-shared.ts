@@ -43,6 +43,8 @@ export interface ProxyShared {
   readonly requestFields: FieldTable
   readonly savedRequests: SavedRequestPool
   readonly upgradeProtocols: readonly string[]
+  /** Request fields that do not pass with an upgrade, lower case. */
+  readonly strippedOnUpgrade: ReadonlySet<string>
   readonly keepTarget: boolean
   /** A client that sent FIN after its request still gets the response; otherwise FIN cancels the request. */
   readonly servesHalfClosed: boolean

@@ -2,7 +2,7 @@ import { CR, IS_HOST, IS_TARGET, IS_TOKEN, LF, SPACE, ascii, startsWith } from '
 import { FieldSection } from './field-section.ts'
 import type { FieldTable } from './field-table.ts'
 import { HEAD_ERROR } from './head-error.ts'
-import { dropNominated } from './nominated-fields.ts'
+import { dropFields, dropNominated } from './drop-fields.ts'
 
 const VERSION_PREFIX = ascii(' HTTP/')
 const MAX_METHOD_BYTES = 32
@@ -29,42 +29,44 @@ export class RequestHead {
   isHead = false
   /** The bytes that all offsets refer to. */
   bytes: Buffer = Buffer.alloc(0)
-  /** Range of the origin-form target (path and query). */
+  /** Range of the target, as sent. */
   pathStart = 0
   pathEnd = 0
   /** Where a request line must be written anew (absolute-form, HTTP/1.0): that line; else empty. */
   rewrittenLine = ''
   /** Authority of an absolute-form target, which replaces Host; else empty. */
   authority = ''
-  readonly #table: FieldTable
+  #fieldsStart = 0
+  /** Target of a rewritten line. */
+  #rewrittenPath = ''
   readonly #bounds: HeadBounds
   readonly #protectedNames: readonly string[]
 
   constructor(table: FieldTable, options: { bounds: HeadBounds; capturedFields: readonly string[] }) {
-    this.#table = table
     this.#bounds = options.bounds
     this.#protectedNames = options.capturedFields
-    this.fields = new FieldSection({ captures: table.captures, maxFields: options.bounds.maxHeaderCount })
+    this.fields = new FieldSection(table, { maxFields: options.bounds.maxHeaderCount })
   }
 
   /** Value of the captured field number `index`, in the order of the proxy's `capturedFields`; null where the request has none. */
   captured(index: number): string | null {
-    if (this.fields.capturedSeen[index] !== 1) return null
+    if (!this.fields.hasCaptured(index)) return null
     return this.bytes.toString('latin1', this.fields.captured[2 * index], this.fields.captured[2 * index + 1])
   }
 
   /** Tells whether the captured field number `index` is present. */
   hasCaptured(index: number): boolean {
-    return this.fields.capturedSeen[index] === 1
+    return this.fields.hasCaptured(index)
   }
 
   /** Origin-form target with its query, byte for byte. */
   get path(): string {
-    return this.bytes.toString('latin1', this.pathStart, this.pathEnd)
+    return this.rewrittenLine === '' ? this.bytes.toString('latin1', this.pathStart, this.pathEnd) : this.#rewrittenPath
   }
 
   /** Tells whether the path begins with `prefix`, without making a string. */
   pathStartsWith(prefix: Uint8Array): boolean {
+    if (this.rewrittenLine !== '') return this.#rewrittenPath.startsWith(Buffer.from(prefix).toString('latin1'))
     return this.pathEnd - this.pathStart >= prefix.length && startsWith(this.bytes, this.pathStart, prefix)
   }
 
@@ -74,8 +76,9 @@ export class RequestHead {
     const fieldsStart = this.#parseLine(bytes, start, end)
     if (fieldsStart <= 0) return fieldsStart
     const { fields } = this
+    this.#fieldsStart = fieldsStart
     const keptFrom = this.rewrittenLine === '' ? start : fieldsStart
-    const next = fields.parse(bytes, fieldsStart, end, { table: this.#table, keptFrom })
+    const next = fields.parse(bytes, fieldsStart, end, keptFrom)
     if (next <= 0) return next
     if (this.minorVersion === 0 && fields.chunked) return HEAD_ERROR.encodingInOldVersion
     if (fields.hostCount === 0 && this.minorVersion === 1) return HEAD_ERROR.missingHost
@@ -108,7 +111,7 @@ export class RequestHead {
     this.pathEnd = p
     this.rewrittenLine = ''
     this.authority = ''
-    const plain = bytes[target] === 47 && version === 1
+    const plain = bytes[target] === 47 && version === 1 && this.method !== 'CONNECT'
     return plain ? p + VERSION_BYTES : this.#parseOddTarget(bytes, p + VERSION_BYTES)
   }
 
@@ -120,13 +123,18 @@ export class RequestHead {
     if (absolute !== null) {
       this.authority = absolute[1]!
       if (!isAuthority(this.authority)) return HEAD_ERROR.badTarget
-      this.pathStart = this.pathEnd - absolute[2]!.length
       target = absolute[2]!
       if (!target.startsWith('/')) target = this.method === 'OPTIONS' && target === '' ? '*' : `/${target}`
     } else if (target !== '*' && !target.startsWith('/')) return HEAD_ERROR.badTarget
     else if (target === '*' && this.method !== 'OPTIONS') return HEAD_ERROR.badTarget
+    this.#rewrittenPath = target
     this.rewrittenLine = `${this.method} ${target} HTTP/1.1\r\n`
     return fieldsStart
+  }
+
+  /** Takes lines with these (lower-case) names out of what passes on. */
+  drop(names: ReadonlySet<string>): void {
+    dropFields(this.bytes, this.fields, { fieldsStart: this.#fieldsStart, names })
   }
 
   /** Tells whether the request asks to switch to one of `protocols` (lower case); answers the first of them that it names. */
@@ -159,7 +167,10 @@ function parseVersion(bytes: Buffer, p: number): number {
   return major === 1 && minor <= 1 ? minor : HEAD_ERROR.unsupportedVersion
 }
 
-const METHODS = ['GET', 'PUT', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS'].map(name => ({ name, bytes: ascii(name) }))
+const METHODS = ['GET', 'PUT', 'HEAD', 'POST', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT'].map(name => ({
+  name,
+  bytes: ascii(name)
+}))
 
 function methodName(bytes: Buffer, start: number, end: number): string {
   for (let i = 0; i < METHODS.length; i++) {

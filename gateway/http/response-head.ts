@@ -2,7 +2,7 @@ import { CR, IS_VALUE, LF, SPACE, ascii, startsWith } from './ascii.ts'
 import { FieldSection } from './field-section.ts'
 import type { FieldTable } from './field-table.ts'
 import { HEAD_ERROR } from './head-error.ts'
-import { dropNominated } from './nominated-fields.ts'
+import { dropNominated } from './drop-fields.ts'
 
 const VERSION_PREFIX = ascii('HTTP/1.')
 /** `HTTP/1.1 200` and CR. */
@@ -14,16 +14,14 @@ export class ResponseHead {
   status = 0
   minorVersion = 1
   bytes: Buffer = Buffer.alloc(0)
-  readonly #table: FieldTable
 
   constructor(table: FieldTable, options: { maxHeaderCount: number }) {
-    this.#table = table
-    this.fields = new FieldSection({ captures: table.captures, maxFields: options.maxHeaderCount })
+    this.fields = new FieldSection(table, { maxFields: options.maxHeaderCount })
   }
 
   /** Value of the captured field (the refusal), or null. */
   get refusal(): string | null {
-    if (this.fields.capturedSeen[0] !== 1) return null
+    if (!this.fields.hasCaptured(0)) return null
     return this.bytes.toString('latin1', this.fields.captured[0], this.fields.captured[1])
   }
 
@@ -55,7 +53,7 @@ export class ResponseHead {
     const { fields } = this
     fields.dropFraming = status < 200 || status === 204
     fields.dropEncoding = decode
-    const next = fields.parse(bytes, p + 2, end, { table: this.#table, keptFrom: minor === 1 ? start : start + 8 })
+    const next = fields.parse(bytes, p + 2, end, minor === 1 ? start : start + 8)
     if (next <= 0) return next
     if (minor === 0 && fields.chunked) return HEAD_ERROR.encodingInOldVersion
     if (fields.nominates && !dropNominated(bytes, fields, { fieldsStart: p + 2, protectedNames: [] })) {

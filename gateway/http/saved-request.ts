@@ -1,3 +1,5 @@
+import type { OutputBuffer } from './output-buffer.ts'
+
 /** Smallest buffer for a saved request: enough for most heads. */
 const SMALLEST_BYTES = 2048
 /** Buffers kept for reuse, and the largest that is worth keeping. */
@@ -8,6 +10,7 @@ const MAX_SPARE_BYTES = 8192
 export class SavedRequestPool {
   readonly #spare: Buffer[] = []
 
+  /** A buffer of at least so many bytes. */
   take(bytes: number): Buffer {
     if (bytes <= MAX_SPARE_BYTES) {
       const spare = this.#spare.pop()
@@ -16,6 +19,7 @@ export class SavedRequestPool {
     return Buffer.allocUnsafeSlow(Math.max(bytes, SMALLEST_BYTES))
   }
 
+  /** Takes a buffer back. */
   give(buffer: Buffer): void {
     if (buffer.length <= MAX_SPARE_BYTES && this.#spare.length < MAX_SPARE) this.#spare.push(buffer)
   }
@@ -30,34 +34,50 @@ export class SavedRequest {
   complete = false
   headLength = 0
   length = 0
-  bytes: Buffer | null = null
+  #bytes: Buffer | null = null
   readonly #pool: SavedRequestPool
 
   constructor(pool: SavedRequestPool) {
     this.#pool = pool
   }
 
-  /** Keeps a head that was put together at the beginning of `source`, and body bytes of another buffer. */
-  keep(source: Buffer, headLength: number, body: { bytes: Buffer; start: number; end: number }): void {
+  /** Begins with the head that was put together in `output`, and makes room for so many body bytes. */
+  begin(output: OutputBuffer, bodyBytes: number): void {
     this.release()
-    const length = headLength + body.end - body.start
-    const bytes = this.#pool.take(length)
-    source.copy(bytes, 0, 0, headLength)
-    if (body.end > body.start) body.bytes.copy(bytes, headLength, body.start, body.end)
-    this.bytes = bytes
-    this.headLength = headLength
-    this.length = length
+    this.#bytes = this.#pool.take(output.length + bodyBytes)
+    output.copyTo(this.#bytes)
+    this.length = this.headLength = output.length
     this.complete = true
   }
 
-  /** Bytes that it holds; what a hold costs in memory. */
-  get heldBytes(): number {
-    return this.bytes === null ? 0 : this.length
+  /** Adds body bytes. */
+  append(bytes: Buffer, start: number, end: number): void {
+    if (this.#bytes === null || start === end) return
+    const length = this.length + end - start
+    if (length > this.#bytes.length) {
+      const grown = this.#pool.take(Math.max(length, 2 * this.#bytes.length))
+      this.#bytes.copy(grown, 0, 0, this.length)
+      this.#pool.give(this.#bytes)
+      this.#bytes = grown
+    }
+    bytes.copy(this.#bytes, this.length, start, end)
+    this.length = length
+  }
+
+  /** Bytes of the body. */
+  get bodyBytes(): number {
+    return this.length - this.headLength
+  }
+
+  /** What was kept. Throws where nothing was: that would be a defect. */
+  get bytes(): Buffer {
+    if (this.#bytes === null) throw new Error('a request was sent that was not saved')
+    return this.#bytes
   }
 
   release(): void {
-    if (this.bytes !== null) this.#pool.give(this.bytes)
-    this.bytes = null
+    if (this.#bytes !== null) this.#pool.give(this.#bytes)
+    this.#bytes = null
     this.complete = false
     this.length = this.headLength = 0
   }

@@ -1,12 +1,17 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
-/** `sent`: the kernel took it all, the bytes may be used again. `queued`: the bytes belong to the connection now. `full`: so too, and it wants no more until `onDrain`. */
-export type WriteResult = 'sent' | 'queued' | 'full'
+/**
+ * `taken`: the bytes are out or copied, their memory may be used again. `kept`: their memory belongs to the connection now.
+ * With `-full` it wants no more until `onDrain`.
+ */
+export type WriteResult = 'taken' | 'taken-full' | 'kept' | 'kept-full'
 
 /** One byte stream to a peer. Its owner attaches a handler at once and ends it by `destroy`, `reset` or `endThenDestroy`. */
 export interface Connection {
   handler: ConnectionHandler | null
+  /** Bytes that were written wait for the peer to take more. */
+  readonly hasQueued: boolean
   write(bytes: Buffer): WriteResult
   pause(): void
   resume(): void
@@ -50,10 +55,20 @@ class StreamConnection implements Connection {
     })
   }
 
+  get hasQueued(): boolean {
+    return this.#stream.writableLength > 0
+  }
+
+  protected get needsDrain(): boolean {
+    return this.#stream.writableNeedDrain
+  }
+
   write(bytes: Buffer): WriteResult {
+    // Behind other bytes this one waits too; a copy keeps no more memory than it needs.
+    if (this.#stream.writableLength > 0) return this.#stream.write(Buffer.from(bytes)) ? 'taken' : 'taken-full'
     const more = this.#stream.write(bytes)
-    if (this.#stream.writableLength === 0) return 'sent'
-    return more ? 'queued' : 'full'
+    if (this.#stream.writableLength === 0) return 'taken'
+    return more ? 'kept' : 'kept-full'
   }
 
   pause(): void {
@@ -96,10 +111,23 @@ class SocketConnection extends StreamConnection {
   }
 }
 
-/** The far end keeps what it is given until it reads it, so the bytes are copied. */
+/**
+ * One end of a stream within this process. The far end keeps what it is given until it reads it, so the bytes are copied; and it
+ * would answer within the call, which no caller expects, so they go a microtask later.
+ */
 class LocalConnection extends StreamConnection {
   override write(bytes: Buffer): WriteResult {
-    return super.write(Buffer.from(bytes))
+    const copy = Buffer.from(bytes)
+    queueMicrotask(() => super.write(copy))
+    return this.needsDrain ? 'taken-full' : 'taken'
+  }
+
+  override end(): void {
+    queueMicrotask(() => super.end())
+  }
+
+  override endThenDestroy(): void {
+    queueMicrotask(() => super.endThenDestroy())
   }
 }
 

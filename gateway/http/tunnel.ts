@@ -33,29 +33,28 @@ export class Tunnel {
     this.#onActivity = options.onActivity
   }
 
+  /** Passes bytes of the client on. */
   fromClient(bytes: Buffer, start: number, end: number): void {
     this.#exchange.requestBytes += end - start
-    this.#output.copy(bytes, start, end)
+    this.#output.pass(bytes, start, end, this.#upstream.transport)
     if (!this.#output.sendTo(this.#upstream.transport)) this.#client.pause()
     this.#onActivity()
   }
 
+  /** Passes bytes of the upstream on. */
   fromUpstream(bytes: Buffer, start: number, end: number): void {
     if (this.#leaving === 'sent') return
     const boundary = this.#frames === null ? -1 : this.#frames.advance(bytes, start, end)
     const leaves = this.#leaving === 'asked' && boundary >= 0
     const stop = leaves ? boundary : end
     this.#exchange.responseBytes += stop - start
-    this.#output.copy(bytes, start, stop)
+    this.#output.pass(bytes, start, stop, this.#client)
     if (!this.#output.sendTo(this.#client)) this.#upstream.pause()
     if (leaves) this.#sendGoingAway()
     this.#onActivity()
   }
 
-  clientDrained(): void {
-    this.#upstream.resume()
-  }
-
+  /** The upstream takes bytes again. */
   upstreamDrained(): void {
     this.#client.resume()
   }
@@ -76,7 +75,7 @@ export class Tunnel {
 
   /** Tells a WebSocket client that the server is going away, at the next frame boundary; its answer goes to the upstream. */
   goAway(): void {
-    if (this.#leaving !== 'no' || this.#frames === null) return
+    if (this.#leaving !== 'no' || this.#frames === null || this.#upstreamEnded) return
     this.#leaving = 'asked'
     if (this.#frames.reached) this.#sendGoingAway()
   }

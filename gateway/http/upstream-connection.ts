@@ -31,9 +31,10 @@ export interface ResponseSink {
   onUpgrade(head: ResponseHead): boolean
   onTunnelBytes(bytes: Buffer, start: number, end: number): void
   onTunnelEnd(): void
-  onTunnelClose(reset: boolean): void
+  /** The upstream's side of an upgraded connection failed. */
+  onTunnelClose(): void
   /** Nothing of a final response has come, and nothing will. */
-  onAttemptFailed(kind: UpstreamFailure['kind'], options: { detail: string; refusal: string }): void
+  onAttemptFailed(kind: UpstreamFailure['kind'], options: { detail: string; refusal: string; responded: boolean }): void
   /** The upstream takes bytes again. */
   onUpstreamDrain(): void
 }
@@ -94,7 +95,7 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
 
   /** Gives the connection to a request. */
   attach(sink: ResponseSink): void {
-    this.#shared.wheel.remove(this)
+    this.#shared.wheel.set(this, 0)
     this.#sink = sink
     this.#interim = 0
     this.sent = false
@@ -273,13 +274,16 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
     this.#sink = null
     this.reused = true
     this.#state = STATE.idle
-    if (upstream.closed || upstream.idle.length >= this.#shared.limits.maxIdlePerUpstream) {
+    const full = upstream.closed || upstream.idle.length >= this.#shared.limits.maxIdlePerUpstream
+    // Bytes of the request still queued: the upstream answered without reading it all.
+    if (full || this.transport.hasQueued) {
       this.close()
       return
     }
     this.resume()
     upstream.idle.push(this)
-    this.#shared.wheel.set(this, this.#shared.wheel.now + this.#shared.upstreamIdleTicks)
+    const { wheel, upstreamIdleTicks } = this.#shared
+    if (upstreamIdleTicks > 0) wheel.set(this, wheel.now + upstreamIdleTicks)
   }
 
   #upgrade(sink: ResponseSink, bytes: Buffer, next: number, end: number): number {
@@ -292,8 +296,9 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
 
   #fail(kind: UpstreamFailure['kind'], detail: string, refusal = ''): -1 {
     const sink = this.#sink
+    const responded = this.#partial !== null || this.#interim > 0
     this.close()
-    sink?.onAttemptFailed(kind, { detail, refusal })
+    sink?.onAttemptFailed(kind, { detail, refusal, responded })
     return -1
   }
 
@@ -346,7 +351,7 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
       case STATE.tunnel: {
         const sink = this.#sink
         this.close()
-        sink?.onTunnelClose(true)
+        sink?.onTunnelClose()
         break
       }
       default:

@@ -5,7 +5,7 @@ export class Upstream {
   readonly host: string
   readonly port: number
   /** `Host: host:port` and CR LF. */
-  readonly hostField: string
+  readonly hostField: Buffer
   /** Connections without a request, the one used last at the end. */
   readonly idle: UpstreamConnection[] = []
   /** Connections in all. */
@@ -18,7 +18,7 @@ export class Upstream {
     this.host = options.host
     this.port = options.port
     this.dial = options.dial
-    this.hostField = `Host: ${this.address}\r\n`
+    this.hostField = Buffer.from(`Host: ${this.address}\r\n`, 'latin1')
   }
 
   /** `host:port`, with brackets around an IPv6 address. */

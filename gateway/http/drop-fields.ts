@@ -5,10 +5,10 @@ import type { FieldSection } from './field-section.ts'
 const NEVER_NOMINATED = ['content-length', 'transfer-encoding', 'host']
 
 /**
- * Takes the lines that `Connection` nominates out of the kept ranges. Rare, hence apart from the parser's loop.
+ * Takes the lines that `Connection` nominates out of the kept ranges. `fieldsStart` is the offset of the first field line.
  *
- * `fieldsStart` is the offset of the first field line. Returns false where the message nominates a field that framing or
- * routing rests on (`protectedNames` besides the fixed ones): such a message is refused.
+ * Returns false where the message nominates a field that framing or routing rests on (`protectedNames` besides the fixed
+ * ones): such a message is refused.
  */
 export function dropNominated(
   bytes: Buffer,
@@ -17,6 +17,16 @@ export function dropNominated(
 ): boolean {
   const nominated = fields.nominated(bytes)
   if ([...NEVER_NOMINATED, ...options.protectedNames].some(name => nominated.has(name))) return false
+  dropFields(bytes, fields, { fieldsStart: options.fieldsStart, names: nominated })
+  return true
+}
+
+/** Takes all lines with these (lower-case) names out of the kept ranges. Rare, hence apart from the parser's loop. */
+export function dropFields(
+  bytes: Buffer,
+  fields: FieldSection,
+  options: { fieldsStart: number; names: ReadonlySet<string> }
+): void {
   const ranges = [...fields.kept.subarray(0, fields.keptLength)]
   const kept: number[] = []
   for (let i = 0; i < ranges.length; i += 2) {
@@ -27,13 +37,12 @@ export function dropNominated(
     for (let line = firstLine; line < end;) {
       const next = bytes.indexOf(LF, line) + 1
       const name = bytes.toString('latin1', line, bytes.indexOf(58, line)).toLowerCase()
-      if (!nominated.has(name)) pushRange(kept, line, next)
+      if (!options.names.has(name)) pushRange(kept, line, next)
       line = next
     }
   }
   fields.kept.set(kept)
   fields.keptLength = kept.length
-  return true
 }
 
 function pushRange(ranges: number[], start: number, end: number): void {
