@@ -81,6 +81,8 @@ export class FieldSection {
     const isToken = IS_TOKEN
     const isValue = IS_VALUE
     let p = start
+    // The inner loops do not look at `end`: bytes behind it, if the buffer has any, are in no class for long, and the checks after the
+    // loops take a position at or behind `end` for what it is, an incomplete section.
     for (let count = 0; ; count++) {
       if (p >= end) return 0
       if (bytes[p] === CR) {
@@ -91,13 +93,13 @@ export class FieldSection {
       }
       if (count === this.#maxFields) return HEAD_ERROR.tooManyFields
       const line = p
-      while (p < end && isToken[bytes[p]!] === 1) p++
+      while (isToken[bytes[p]!] === 1) p++
       if (p >= end) return 0
       if (bytes[p] !== 58 || p === line) return nameError(bytes, line, p)
       const nameEnd = p++
       while (p < end && (bytes[p] === SPACE || bytes[p] === TAB)) p++
       const value = p
-      while (p < end && isValue[bytes[p]!] === 1) p++
+      while (isValue[bytes[p]!] === 1) p++
       if (p + 1 >= end) return p < end && bytes[p] !== CR ? valueError(bytes[p]!) : 0
       if (bytes[p] !== CR || bytes[p + 1] !== LF) return bytes[p] === CR ? HEAD_ERROR.badLineEnd : valueError(bytes[p]!)
       const known = table.find(bytes, line, nameEnd)
