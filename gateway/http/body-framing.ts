@@ -13,6 +13,7 @@ const MAX_TRAILER_BYTES = 8192
 const S = {
   size: 0,
   sizeMore: 1,
+  extensionStart: 17,
   extensionName: 2,
   extensionValue: 3,
   extensionToken: 4,
@@ -142,13 +143,15 @@ export class BodyFraming {
     }
     if (this.#state === S.size) return HEAD_ERROR.badChunkSize
     if (byte === CR) return this.#to(S.sizeEnd)
-    return byte === 59 ? this.#to(S.extensionName) : HEAD_ERROR.badChunkSize
+    return byte === 59 ? this.#to(S.extensionStart) : HEAD_ERROR.badChunkSize
   }
 
   /** `;name`, `;name=token` and `;name="quoted"`, without white space. */
   #extension(byte: number): number {
     if (++this.#extensionBytes > MAX_EXTENSION_BYTES) return HEAD_ERROR.badChunkExtension
     switch (this.#state) {
+      case S.extensionStart:
+        return IS_TOKEN[byte] === 1 ? this.#to(S.extensionName) : HEAD_ERROR.badChunkExtension
       case S.extensionName:
         if (IS_TOKEN[byte] === 1) return 0
         if (byte === 61) return this.#to(S.extensionValue)
@@ -167,7 +170,7 @@ export class BodyFraming {
         return IS_VALUE[byte] === 1 ? this.#to(S.extensionQuoted) : HEAD_ERROR.badChunkExtension
     }
     if (byte === CR) return this.#to(S.sizeEnd)
-    return byte === 59 ? this.#to(S.extensionName) : HEAD_ERROR.badChunkExtension
+    return byte === 59 ? this.#to(S.extensionStart) : HEAD_ERROR.badChunkExtension
   }
 
   #trailer(byte: number): number {

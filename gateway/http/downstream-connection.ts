@@ -40,6 +40,7 @@ export class DownstreamConnection implements ConnectionHandler, ForwardingClient
   onBytes(bytes: Buffer, length: number): void {
     if (this.#state !== 'open') return
     if (this.#forwarding.active) this.#forwarding.onClientBytes(bytes, length)
+    else if (this.input.hasPending || this.connection.isFull) this.input.keep(bytes, 0, length)
     else this.#readHead(bytes, length)
     if (this.input.hasPending) this.onInputWanted()
   }
@@ -68,12 +69,15 @@ export class DownstreamConnection implements ConnectionHandler, ForwardingClient
     this.#usingInput = false
   }
 
+  /** A client that does not read its responses gets no further requests served. */
   #canUseInput(): boolean {
-    return this.#state === 'open' && (!this.#forwarding.active || this.#forwarding.takesInput)
+    if (this.#state !== 'open') return false
+    return this.#forwarding.active ? this.#forwarding.takesInput : !this.connection.isFull
   }
 
   onDrain(): void {
     this.#forwarding.onClientDrain()
+    this.onInputWanted()
   }
 
   // ---- ends

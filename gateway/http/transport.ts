@@ -12,6 +12,8 @@ export interface Connection {
   handler: ConnectionHandler | null
   /** Bytes that were written wait for the peer to take more. */
   readonly hasQueued: boolean
+  /** It wants no more bytes until `onDrain`. */
+  readonly isFull: boolean
   write(bytes: Buffer): WriteResult
   pause(): void
   resume(): void
@@ -59,7 +61,7 @@ class StreamConnection implements Connection {
     return this.#stream.writableLength > 0
   }
 
-  protected get needsDrain(): boolean {
+  get isFull(): boolean {
     return this.#stream.writableNeedDrain
   }
 
@@ -119,7 +121,7 @@ class LocalConnection extends StreamConnection {
   override write(bytes: Buffer): WriteResult {
     const copy = Buffer.from(bytes)
     queueMicrotask(() => super.write(copy))
-    return this.needsDrain ? 'taken-full' : 'taken'
+    return this.isFull ? 'taken-full' : 'taken'
   }
 
   override end(): void {

@@ -84,7 +84,7 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
     this.upstream = upstream
     this.#shared = shared
     this.#framing = new BodyFraming(shared.responseFields)
-    upstream.connections++
+    upstream.all.add(this)
   }
 
   /** Binds the byte stream; called once, right after it was opened. */
@@ -139,7 +139,7 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
     this.#state = STATE.closed
     this.#sink = null
     this.#shared.wheel.remove(this)
-    this.upstream.connections--
+    this.upstream.all.delete(this)
     const { idle } = this.upstream
     const position = idle.indexOf(this)
     if (position >= 0) idle.splice(position, 1)
@@ -147,6 +147,11 @@ export class UpstreamConnection implements ConnectionHandler, Timed {
       this.#connection.handler = CLOSED
       this.#connection.destroy()
     }
+  }
+
+  /** The upstream is known to be gone. */
+  abandon(): void {
+    this.#broken('abandoned')
   }
 
   /** An idle connection has waited too long. */

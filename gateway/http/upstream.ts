@@ -8,8 +8,8 @@ export class Upstream {
   readonly hostField: Buffer
   /** Connections without a request, the one used last at the end. */
   readonly idle: UpstreamConnection[] = []
-  /** Connections in all. */
-  connections = 0
+  /** All connections, idle or not. */
+  readonly all = new Set<UpstreamConnection>()
   closed = false
   /** Opens a connection; the proxy sets it. */
   readonly dial: (upstream: Upstream) => UpstreamConnection
@@ -26,9 +26,20 @@ export class Upstream {
     return this.host.includes(':') ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`
   }
 
+  /** Connections in all. */
+  get connections(): number {
+    return this.all.size
+  }
+
   /** Closes the idle connections; those in use close when their request ends. */
   close(): void {
     this.closed = true
     for (const connection of this.idle.splice(0)) connection.close()
+  }
+
+  /** The server is known to be gone: breaks every connection, so that nobody waits for an answer that will not come. */
+  abandon(): void {
+    this.closed = true
+    for (const connection of this.all) connection.abandon()
   }
 }
