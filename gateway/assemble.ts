@@ -1,7 +1,10 @@
+import { checkedLookup } from '../lib/registry-address.ts'
 import { EPOCH_HEADER, REFUSED_HEADER, SESSION_HEADER } from '../lib/protocol.ts'
 import { HoldQueue } from './failover/hold-queue.ts'
 import { Mover } from './failover/mover.ts'
+import { handleTransport } from './http/handle-transport.ts'
 import { HttpProxy } from './http/http-proxy.ts'
+import { StreamTransport } from './http/stream-transport.ts'
 import { ManagementServer } from './management/management-server.ts'
 import { MemberClient } from './management/member-client.ts'
 import { SessionCreator } from './management/session-creator.ts'
@@ -16,6 +19,7 @@ import type { Logger } from '../lib/log.ts'
 import type { AccessLog } from './access-log.ts'
 import type { GatewayConfig } from './config.ts'
 import type { Limits } from './http/limits.ts'
+import type { Transport } from './http/transport.ts'
 import type { Upstream } from './http/upstream.ts'
 
 /** The parts of one gateway that have a lifecycle. */
@@ -106,8 +110,17 @@ function makeProxy({ config, log, accessLog }: GatewayIngredients, resolver: Ses
     refusalField: REFUSED_HEADER,
     trustedProxies: trustedProxyList(config.trustedProxies),
     keepTarget: accessLog !== null,
+    lookup: checkedLookup({ allowLoopback: config.allowLoopbackMembers }),
+    transport: makeTransport(config, log),
     onError: error => log.error({ err: error }, 'request failed')
   })
+}
+
+function makeTransport(config: GatewayConfig, log: Logger): Transport {
+  if (config.transport === 'stream') return new StreamTransport()
+  const transport = handleTransport()
+  if (transport === null) log.warn('this Node has no usable internal handles; transport "stream" is used instead')
+  return transport ?? new StreamTransport()
 }
 
 function limitsOf(config: GatewayConfig): Limits {

@@ -26,6 +26,13 @@ export const gatewayOptions = [
     summary: 'how a pod is picked for a new or orphaned session'
   },
   {
+    key: 'transport',
+    type: 'enum',
+    choices: ['stream', 'handle'],
+    default: 'stream',
+    summary: "stream: Node's public API; handle: its internal handles, less processor time, but Node may change them"
+  },
+  {
     key: 'allowLoopbackMembers',
     type: 'boolean',
     default: false,

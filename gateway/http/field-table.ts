@@ -32,10 +32,15 @@ export interface KnownField {
 
 const LONGEST_NAME = 64
 
-/** Finds known header fields by their bytes: by length first, so that most fields cost one look into an array. */
+/** Where the known fields of this length and first letter (in either case) stand. */
+function bucket(length: number, first: number): number {
+  return length * 32 + (first & 31)
+}
+
+/** Finds known header fields by their bytes: by length and first letter, so that most fields cost one look into an array. */
 export class FieldTable {
   readonly captures: number
-  readonly #byLength: (readonly KnownField[] | undefined)[] = Array.from({ length: LONGEST_NAME + 1 })
+  readonly #buckets: (readonly KnownField[] | null)[] = Array.from({ length: bucket(LONGEST_NAME + 1, 0) }, () => null)
 
   /** `fields` maps lower-case names to kinds; captured fields are numbered in their order, and do not pass on where they are among `dropped`. */
   constructor(fields: readonly (readonly [name: string, kind: KnownField['kind']])[], dropped: readonly string[] = []) {
@@ -43,15 +48,16 @@ export class FieldTable {
     for (const [text, kind] of fields) {
       const capture = kind === FIELD.captured ? captures++ : -1
       const known = { name: ascii(text), kind, capture, dropped: dropped.includes(text) }
-      this.#byLength[text.length] = [...(this.#byLength[text.length] ?? []), known]
+      const place = bucket(text.length, text.charCodeAt(0))
+      this.#buckets[place] = [...(this.#buckets[place] ?? []), known]
     }
     this.captures = captures
   }
 
   /** The known field whose name stands at `start` to `end` (a token), or undefined. */
   find(bytes: Uint8Array, start: number, end: number): KnownField | undefined {
-    const candidates = this.#byLength[end - start]
-    if (candidates === undefined) return undefined
+    const candidates = this.#buckets[bucket(end - start, bytes[start]!)]
+    if (candidates === undefined || candidates === null) return undefined
     for (let i = 0; i < candidates.length; i++) {
       if (equalsIgnoringCase(bytes, start, candidates[i]!.name)) return candidates[i]
     }

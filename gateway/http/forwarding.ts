@@ -297,12 +297,21 @@ export class Forwarding implements ResponseSink {
     exchange.requestBytes += stop
     if (this.#isBodyTooLarge(0)) return
     this.#saveMore(bytes, stop)
-    const { output } = this.#shared
-    output.pass(bytes, 0, stop, upstream.transport)
-    if (!output.sendTo(upstream.transport)) this.#client.input.pause(PAUSED.backpressure)
+    if (!this.#pass(bytes, stop, upstream.transport)) this.#client.input.pause(PAUSED.backpressure)
     if (this.#response.started) this.#client.arm(this.#shared.ticks.bodyIdle)
     else this.#armForResponse()
     this.#client.input.keep(bytes, stop, length)
+  }
+
+  /** Sends body bytes of the client; without copying them where their memory is ours. */
+  #pass(bytes: Buffer, length: number, to: Connection): boolean {
+    if (this.#client.connection.givesReads) {
+      const result = to.write(length === bytes.length ? bytes : bytes.subarray(0, length))
+      return result === 'taken' || result === 'kept'
+    }
+    const { output } = this.#shared
+    output.pass(bytes, 0, length, to)
+    return output.sendTo(to)
   }
 
   #saveMore(bytes: Buffer, length: number): void {

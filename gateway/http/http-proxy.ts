@@ -1,4 +1,12 @@
-import { type AddressInfo, type BlockList, type Server, type Socket, createServer, isIPv6 } from 'node:net'
+import {
+  type AddressInfo,
+  type BlockList,
+  type LookupFunction,
+  type Server,
+  type Socket,
+  createServer,
+  isIPv6
+} from 'node:net'
 import { type Duplex, duplexPair } from 'node:stream'
 
 import { type AnswerFormat, answerText, formatDetail } from './answers.ts'
@@ -12,7 +20,8 @@ import type { Resolver } from './resolver.ts'
 import { ResponseHead } from './response-head.ts'
 import { SavedRequestPool } from './saved-request.ts'
 import { TimerWheel } from './timer-wheel.ts'
-import { acceptedConnection, dialledConnection, localConnection } from './transport.ts'
+import { StreamTransport, localConnection } from './stream-transport.ts'
+import type { Transport } from './transport.ts'
 import { UpstreamConnection, type UpstreamShared } from './upstream-connection.ts'
 import { Upstream } from './upstream.ts'
 
@@ -41,6 +50,10 @@ export interface HttpProxyOptions {
   /** Tick of all time limits in milliseconds. Default: 100. */
   readonly timerResolutionMs?: number
   readonly onError?: (error: unknown) => void
+  /** How connections are made. Default: `StreamTransport`. */
+  readonly transport?: Transport
+  /** Resolves names of upstreams; may refuse addresses that must not be dialled. Default: the system's. */
+  readonly lookup?: LookupFunction
 }
 
 const READ_BUFFER_BYTES = 65_536
@@ -56,7 +69,8 @@ export class HttpProxy {
   readonly #wheel: TimerWheel
   readonly #shared: ProxyShared
   readonly #upstreamShared: UpstreamShared
-  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+  readonly #transport: Transport
+  readonly #resolution: { lookup?: LookupFunction }
   readonly #connections = new Set<DownstreamConnection>()
   readonly #perClient = new Map<string, number>()
   readonly #trustedProxies: BlockList | null
@@ -77,7 +91,10 @@ export class HttpProxy {
       responseHead: new ResponseHead(responseFields, this.limits),
       upstreamIdleTicks: this.#wheel.ticks(this.limits.upstreamIdleTimeoutMs)
     }
-    this.#server = createServer({ noDelay: true, allowHalfOpen: true }, socket => this.#accept(socket))
+    this.#transport = options.transport ?? new StreamTransport()
+    this.#resolution = options.lookup === undefined ? {} : { lookup: options.lookup }
+    const pauseOnConnect = this.#transport.acceptsPaused
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect }, socket => this.#accept(socket))
   }
 
   #makeShared(options: HttpProxyOptions): ProxyShared {
@@ -161,7 +178,7 @@ export class HttpProxy {
     const connection = new UpstreamConnection(upstream, this.#upstreamShared)
     const { host, port } = upstream
     const onConnected = (): void => connection.onConnected()
-    connection.bind(dialledConnection({ host, port, readBuffer: this.#readBuffer, onConnected }))
+    connection.bind(this.#transport.dial({ host, port, onConnected, ...this.#resolution }))
     return connection
   }
 
@@ -174,7 +191,7 @@ export class HttpProxy {
     }
     this.stats.connections++
     if (this.limits.maxConnectionsPerClient > 0) this.#countClient(clientAddress, 1)
-    const connection = acceptedConnection(socket)
+    const connection = this.#transport.accept(socket)
     const trusted = this.#trustedProxies?.check(clientAddress, isIPv6(clientAddress) ? 'ipv6' : 'ipv4') ?? false
     this.#connections.add(new DownstreamConnection(this.#shared, { connection, clientAddress, trusted }))
   }

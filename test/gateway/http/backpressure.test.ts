@@ -21,41 +21,46 @@ async function stalls(count: () => number): Promise<number> {
   return last
 }
 
-proxyTest(t, 'a client that does not read stops the upstream; 64 MB take no memory and arrive whole', {}, async (t, f) => {
-  const client = await f.client(GET)
-  const wire = await f.upstream.accept()
-  await wire.until('\r\n\r\n')
-  client.socket.pause()
-  const before = process.memoryUsage()
-  wire.send(`HTTP/1.1 200 OK\r\nContent-Length: ${BYTES}\r\n\r\n`)
-  let written = 0
-  const pump = (): void => {
-    while (written < BYTES) {
-      written += PART.length
-      if (!wire.socket.write(PART)) return
+proxyTest(
+  t,
+  'a client that does not read stops the upstream; 64 MB take no memory and arrive whole',
+  {},
+  async (t, f) => {
+    const client = await f.client(GET)
+    const wire = await f.upstream.accept()
+    await wire.until('\r\n\r\n')
+    client.socket.pause()
+    const before = process.memoryUsage()
+    wire.send(`HTTP/1.1 200 OK\r\nContent-Length: ${BYTES}\r\n\r\n`)
+    let written = 0
+    const pump = (): void => {
+      while (written < BYTES) {
+        written += PART.length
+        if (!wire.socket.write(PART)) return
+      }
     }
+    wire.socket.on('drain', pump)
+    pump()
+    const stalled = await stalls(() => written)
+    t.ok(stalled < KERNEL_BYTES, `the upstream was stopped after ${stalled} bytes`)
+    const [exchange] = f.exchanges
+    t.ok(exchange!.responseBytes < KERNEL_BYTES)
+    const after = process.memoryUsage()
+    t.ok(after.rss - before.rss < 48 * 1024 * 1024, `RSS grew by ${after.rss - before.rss}`)
+    t.ok(after.arrayBuffers - before.arrayBuffers < 4 * 1024 * 1024, 'the proxy holds next to nothing')
+    let received = 0
+    let wrong = 0
+    client.socket.on('data', (bytes: Buffer) => {
+      received += bytes.length
+      client.take()
+      if (bytes.at(-1) !== PART[0]) wrong++
+    })
+    client.socket.resume()
+    await client.when(() => received >= BYTES, 'for all of it')
+    t.equal(wrong, 0)
+    t.same(await f.outcomes(1), ['ok'])
   }
-  wire.socket.on('drain', pump)
-  pump()
-  const stalled = await stalls(() => written)
-  t.ok(stalled < KERNEL_BYTES, `the upstream was stopped after ${stalled} bytes`)
-  const [exchange] = f.exchanges
-  t.ok(exchange!.responseBytes < KERNEL_BYTES)
-  const after = process.memoryUsage()
-  t.ok(after.rss - before.rss < 48 * 1024 * 1024, `RSS grew by ${after.rss - before.rss}`)
-  t.ok(after.arrayBuffers - before.arrayBuffers < 4 * 1024 * 1024, 'the proxy holds next to nothing')
-  let received = 0
-  let wrong = 0
-  client.socket.on('data', (bytes: Buffer) => {
-    received += bytes.length
-    client.take()
-    if (bytes.at(-1) !== PART[0]) wrong++
-  })
-  client.socket.resume()
-  await client.when(() => received >= BYTES, 'for all of it')
-  t.equal(wrong, 0)
-  t.same(await f.outcomes(1), ['ok'])
-})
+)
 
 proxyTest(t, 'an upstream that does not read stops the client; the body arrives whole in the end', {}, async (t, f) => {
   const client = await f.client(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${BYTES}\r\n\r\n`)

@@ -96,7 +96,10 @@ t.test('a chunked body ends where it ends, wherever it is split', async t => {
     t.equal(consume(text), expected, JSON.stringify(text))
     t.equal(consume(`${text}GET / HTTP/1.1`), expected, 'what follows is not taken')
     const splits = Array.from({ length: text.length }, (_, at) => consumeSplit(`${text}next`, at))
-    t.ok(splits.every(result => result === expected), 'split at every offset')
+    t.ok(
+      splits.every(result => result === expected),
+      'split at every offset'
+    )
   }
 })
 
@@ -105,7 +108,10 @@ t.test('every malformed chunk is refused for its reason, wherever it is split; i
     t.equal(consume(bad), error, JSON.stringify(bad.slice(0, 60)))
     t.equal(consume(twin), `done ${twin.length}`, `twin ${JSON.stringify(twin.slice(0, 60))}`)
     const splits = Array.from({ length: Math.min(bad.length, 100) }, (_, at) => consumeSplit(bad, at))
-    t.ok(splits.every(result => result === error), 'split at every offset')
+    t.ok(
+      splits.every(result => result === error),
+      'split at every offset'
+    )
   }
 })
 

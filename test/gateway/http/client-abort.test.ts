@@ -25,30 +25,40 @@ for (const how of ['fin', 'reset'] as const) {
     t.equal(f.proxy.stats.activeRequests, 0)
   })
 
-  proxyTest(t, `${how} of the client in the middle of a response ends the upstream connection at once`, {}, async (t, f) => {
-    for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked', 'A: b']) {
-      const client = await f.client(GET)
-      const wire = await f.upstream.accept()
-      await wire.until('\r\n\r\n')
-      wire.send(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n4\r\nabcd\r\n`)
-      await client.until('abcd')
-      client[how]()
-      await wire.end()
+  proxyTest(
+    t,
+    `${how} of the client in the middle of a response ends the upstream connection at once`,
+    {},
+    async (t, f) => {
+      for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked', 'A: b']) {
+        const client = await f.client(GET)
+        const wire = await f.upstream.accept()
+        await wire.until('\r\n\r\n')
+        wire.send(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n4\r\nabcd\r\n`)
+        await client.until('abcd')
+        client[how]()
+        await wire.end()
+      }
+      t.same(await f.outcomes(3), ['client-abort', 'client-abort', 'client-abort'])
     }
-    t.same(await f.outcomes(3), ['client-abort', 'client-abort', 'client-abort'])
-  })
+  )
 
-  proxyTest(t, `${how} of the client in the middle of its request body ends the upstream connection at once`, {}, async (t, f) => {
-    for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
-      const client = await f.client(`POST / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n4\r\nabcd\r\n`)
-      const wire = await f.upstream.accept()
-      await wire.until('abcd')
-      client[how]()
-      const { text } = await wire.end()
-      t.notMatch(text, /0\r\n\r\n$/, 'and the body is not made to look complete')
+  proxyTest(
+    t,
+    `${how} of the client in the middle of its request body ends the upstream connection at once`,
+    {},
+    async (t, f) => {
+      for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
+        const client = await f.client(`POST / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n4\r\nabcd\r\n`)
+        const wire = await f.upstream.accept()
+        await wire.until('abcd')
+        client[how]()
+        const { text } = await wire.end()
+        t.notMatch(text, /0\r\n\r\n$/, 'and the body is not made to look complete')
+      }
+      t.same(await f.outcomes(2), ['client-abort', 'client-abort'])
     }
-    t.same(await f.outcomes(2), ['client-abort', 'client-abort'])
-  })
+  )
 
   proxyTest(t, `${how} of a client that reads nothing in the middle of a response is noticed`, {}, async (t, f) => {
     const client = await f.client(GET)
@@ -147,18 +157,23 @@ proxyTest(t, 'a client that ends in the middle of a head is just closed', {}, as
 
 const halfClosed = { servesHalfClosed: true }
 
-proxyTest(t, 'with servesHalfClosed a client that sent FIN after its request gets the response, then the end', halfClosed, async (t, f) => {
-  const client = await f.client('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody')
-  client.fin()
-  const wire = await f.upstream.accept()
-  await wire.until('body')
-  await delay(20)
-  t.equal(wire.ending, 'open')
-  wire.send(OK)
-  const { text, ending } = await client.end()
-  t.match(text, /^HTTP\/1.1 200 OK[^]*ok$/)
-  t.equal(ending, 'fin')
-})
+proxyTest(
+  t,
+  'with servesHalfClosed a client that sent FIN after its request gets the response, then the end',
+  halfClosed,
+  async (t, f) => {
+    const client = await f.client('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody')
+    client.fin()
+    const wire = await f.upstream.accept()
+    await wire.until('body')
+    await delay(20)
+    t.equal(wire.ending, 'open')
+    wire.send(OK)
+    const { text, ending } = await client.end()
+    t.match(text, /^HTTP\/1.1 200 OK[^]*ok$/)
+    t.equal(ending, 'fin')
+  }
+)
 
 proxyTest(t, 'with servesHalfClosed all requests before FIN are answered', halfClosed, async (t, f) => {
   f.upstream.serve(() => OK)
@@ -177,16 +192,21 @@ proxyTest(t, 'with servesHalfClosed FIN in the middle of a body still cancels', 
   t.same(await f.outcomes(1), ['client-abort'])
 })
 
-proxyTest(t, 'with servesHalfClosed a client that is gone after FIN is noticed when it is written to', halfClosed, async (t, f) => {
-  const client = await f.client(GET)
-  const wire = await f.upstream.accept()
-  await wire.until('\r\n\r\n')
-  client.fin()
-  await delay(10)
-  client.reset()
-  wire.send('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n')
-  const drip = setInterval(() => wire.send('x'), 5)
-  await wire.end()
-  clearInterval(drip)
-  t.same(await f.outcomes(1), ['client-abort'])
-})
+proxyTest(
+  t,
+  'with servesHalfClosed a client that is gone after FIN is noticed when it is written to',
+  halfClosed,
+  async (t, f) => {
+    const client = await f.client(GET)
+    const wire = await f.upstream.accept()
+    await wire.until('\r\n\r\n')
+    client.fin()
+    await delay(10)
+    client.reset()
+    wire.send('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n')
+    const drip = setInterval(() => wire.send('x'), 5)
+    await wire.end()
+    clearInterval(drip)
+    t.same(await f.outcomes(1), ['client-abort'])
+  }
+)

@@ -23,7 +23,10 @@ function added(f: ProxyFixture): string {
 }
 
 proxyTest(t, 'a plain head passes byte for byte, Host becomes X-Forwarded-Host', {}, async (t, f) => {
-  const lines = 'Accept: */*\r\nA:b\r\nB: \t c \t\r\nCookie: a=1\r\nCookie: b=2\r\nX-\xc9: no'.replace('X-\xc9: no', 'D: \xc9\x80')
+  const lines = 'Accept: */*\r\nA:b\r\nB: \t c \t\r\nCookie: a=1\r\nCookie: b=2\r\nX-\xc9: no'.replace(
+    'X-\xc9: no',
+    'D: \xc9\x80'
+  )
   t.equal(
     await forwarded(f, `GET /p HTTP/1.1\r\nHost: Example.com:80\r\n${lines}\r\n\r\n`),
     `GET /p HTTP/1.1\r\nX-Forwarded-Host: Example.com:80\r\n${lines}\r\n${added(f)}`
@@ -35,7 +38,18 @@ proxyTest(t, 'a plain head passes byte for byte, Host becomes X-Forwarded-Host',
 })
 
 proxyTest(t, 'the target passes byte for byte', {}, async (t, f) => {
-  const targets = ['/', '//', '/a//b/../c/./d', '/%2e%2e/%2F%00', '/?', '/?a=b&c[]=d|e', '/a;b=c,d', '/"<>\\^`{}', '/a#b', "/~!$&'()*+@:"]
+  const targets = [
+    '/',
+    '//',
+    '/a//b/../c/./d',
+    '/%2e%2e/%2F%00',
+    '/?',
+    '/?a=b&c[]=d|e',
+    '/a;b=c,d',
+    '/"<>\\^`{}',
+    '/a#b',
+    "/~!$&'()*+@:"
+  ]
   for (const target of targets) {
     const head = await forwarded(f, `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`)
     t.equal(head.slice(0, head.indexOf('\r\n')), `GET ${target} HTTP/1.1`)
@@ -44,7 +58,10 @@ proxyTest(t, 'the target passes byte for byte', {}, async (t, f) => {
 
 proxyTest(t, 'odd methods pass as they are', {}, async (t, f) => {
   for (const method of ['OPTIONS', 'PATCH', 'PROPFIND', 'get', 'M-SEARCH', "!#$%&'*+-.^_`|~"]) {
-    t.match(await forwarded(f, `${method} / HTTP/1.1\r\nHost: a\r\n\r\n`), new RegExp(`^${RegExp.escape(method)} / HTTP/1.1\r\n`))
+    t.match(
+      await forwarded(f, `${method} / HTTP/1.1\r\nHost: a\r\n\r\n`),
+      new RegExp(`^${RegExp.escape(method)} / HTTP/1.1\r\n`)
+    )
   }
 })
 
@@ -79,7 +96,16 @@ proxyTest(t, 'OPTIONS * and HTTP/1.0 go on', {}, async (t, f) => {
   )
 })
 
-const HOP = ['Connection: keep-alive, x-one', 'Keep-Alive: 5', 'Proxy-Connection: x', 'TE: trailers', 'Trailer: x', 'Upgrade: h2c', 'Proxy-Authorization: y', 'X-One: 1']
+const HOP = [
+  'Connection: keep-alive, x-one',
+  'Keep-Alive: 5',
+  'Proxy-Connection: x',
+  'TE: trailers',
+  'Trailer: x',
+  'Upgrade: h2c',
+  'Proxy-Authorization: y',
+  'X-One: 1'
+]
 
 proxyTest(t, 'hop-by-hop and nominated fields do not reach the upstream, wherever they stand', {}, async (t, f) => {
   const expected = `GET / HTTP/1.1\r\nX-Forwarded-Host: a\r\nA: b\r\n${added(f)}`
@@ -99,7 +125,9 @@ proxyTest(t, 'hop-by-hop and nominated fields do not reach the client', {}, asyn
 })
 
 proxyTest(t, 'the body of a request whose Connection nominates fields is framed as ever', {}, async (t, f) => {
-  const client = await f.client('POST / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nX: y\r\nContent-Length: 3\r\n\r\nabcGET')
+  const client = await f.client(
+    'POST / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nX: y\r\nContent-Length: 3\r\n\r\nabcGET'
+  )
   const wire = await f.upstream.accept()
   t.match(await wire.until('abc'), /Content-Length: 3\r\n[^]*\r\n\r\nabc$/)
   wire.send(OK)
@@ -123,7 +151,8 @@ proxyTest(t, 'fields of the route replace what a client claims; captured fields 
 })
 
 proxyTest(t, 'a client that is not trusted cannot say where it comes from', {}, async (t, f) => {
-  const claims = 'X-Forwarded-For: 9.9.9.9\r\nx-forwarded-for: 8.8.8.8\r\nX-Forwarded-Host: evil\r\nX-FORWARDED-PROTO: https\r\n'
+  const claims =
+    'X-Forwarded-For: 9.9.9.9\r\nx-forwarded-for: 8.8.8.8\r\nX-Forwarded-Host: evil\r\nX-FORWARDED-PROTO: https\r\n'
   t.equal(
     await forwarded(f, `GET / HTTP/1.1\r\n${claims}Host: a\r\n\r\n`),
     `GET / HTTP/1.1\r\nX-Forwarded-Host: a\r\n${added(f)}`
@@ -133,24 +162,38 @@ proxyTest(t, 'a client that is not trusted cannot say where it comes from', {}, 
 const trusted = new BlockList()
 trusted.addSubnet('127.0.0.0', 8)
 
-proxyTest(t, 'a trusted proxy is believed, and every hop it names is kept in order', { trustedProxies: trusted }, async (t, f) => {
-  const host = `Host: 127.0.0.1:${f.upstream.port}\r\n`
-  const claims = 'X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: public\r\nx-forwarded-for: 8.8.8.8, 7.7.7.7\r\nX-Forwarded-Proto: https\r\n'
-  const head = await forwarded(f, `GET / HTTP/1.1\r\n${claims}Host: a\r\nA: b\r\n\r\n`)
-  t.match(head, /^X-Forwarded-For: 9\.9\.9\.9, 8\.8\.8\.8, 7\.7\.7\.7, 127\.0\.0\.1\r$/m)
-  t.match(head, /^X-Forwarded-Host: public\r$/m)
-  t.match(head, /^X-Forwarded-Proto: https\r$/m)
-  t.equal(head.match(/^x-forwarded-/gim)?.length, 3, 'each of them once')
-  t.ok(head.includes(host) && head.includes('\r\nA: b\r\n') && head.endsWith('\r\n\r\n'))
-  const bare = await forwarded(f, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-  t.match(bare, /^X-Forwarded-For: 127\.0\.0\.1\r$/m)
-  t.match(bare, /^X-Forwarded-Host: a\r$/m)
-  t.match(bare, /^X-Forwarded-Proto: http\r$/m)
-})
+proxyTest(
+  t,
+  'a trusted proxy is believed, and every hop it names is kept in order',
+  { trustedProxies: trusted },
+  async (t, f) => {
+    const host = `Host: 127.0.0.1:${f.upstream.port}\r\n`
+    const claims =
+      'X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: public\r\nx-forwarded-for: 8.8.8.8, 7.7.7.7\r\nX-Forwarded-Proto: https\r\n'
+    const head = await forwarded(f, `GET / HTTP/1.1\r\n${claims}Host: a\r\nA: b\r\n\r\n`)
+    t.match(head, /^X-Forwarded-For: 9\.9\.9\.9, 8\.8\.8\.8, 7\.7\.7\.7, 127\.0\.0\.1\r$/m)
+    t.match(head, /^X-Forwarded-Host: public\r$/m)
+    t.match(head, /^X-Forwarded-Proto: https\r$/m)
+    t.equal(head.match(/^x-forwarded-/gim)?.length, 3, 'each of them once')
+    t.ok(head.includes(host) && head.includes('\r\nA: b\r\n') && head.endsWith('\r\n\r\n'))
+    const bare = await forwarded(f, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    t.match(bare, /^X-Forwarded-For: 127\.0\.0\.1\r$/m)
+    t.match(bare, /^X-Forwarded-Host: a\r$/m)
+    t.match(bare, /^X-Forwarded-Proto: http\r$/m)
+  }
+)
 
-proxyTest(t, 'trust does not pass from one connection to the next', { trustedProxies: new BlockList() }, async (t, f) => {
-  t.match(await forwarded(f, 'GET / HTTP/1.1\r\nX-Forwarded-For: 9.9.9.9\r\nHost: a\r\n\r\n'), /For: 127\.0\.0\.1\r\n/)
-})
+proxyTest(
+  t,
+  'trust does not pass from one connection to the next',
+  { trustedProxies: new BlockList() },
+  async (t, f) => {
+    t.match(
+      await forwarded(f, 'GET / HTTP/1.1\r\nX-Forwarded-For: 9.9.9.9\r\nHost: a\r\n\r\n'),
+      /For: 127\.0\.0\.1\r\n/
+    )
+  }
+)
 
 proxyTest(t, 'the largest head passes with what is added to it', ROUTED, async (t, f) => {
   const head = `GET /${'p'.repeat(8000)} HTTP/1.1\r\nHost: ${'h'.repeat(200)}\r\nX-Sandbox-ID: s\r\n`

@@ -32,18 +32,26 @@ proxyTest(t, 'sequential requests of many clients share one upstream connection'
   t.equal(f.upstream.sockets.length, 1)
 })
 
-proxyTest(t, 'the pool keeps no more idle connections than its bound', { limits: { maxIdlePerUpstream: 3 } }, async (t, f) => {
-  const clients = await Promise.all(Array.from({ length: 10 }, () => f.client(GET)))
-  await eventually(() => f.upstream.sockets.length === 10, 'all are dialled')
-  for (const wire of f.upstream.sockets) {
-    await wire.until('\r\n\r\n')
-    wire.send(OK)
+proxyTest(
+  t,
+  'the pool keeps no more idle connections than its bound',
+  { limits: { maxIdlePerUpstream: 3 } },
+  async (t, f) => {
+    const clients = await Promise.all(Array.from({ length: 10 }, () => f.client(GET)))
+    await eventually(() => f.upstream.sockets.length === 10, 'all are dialled')
+    for (const wire of f.upstream.sockets) {
+      await wire.until('\r\n\r\n')
+      wire.send(OK)
+    }
+    for (const client of clients) await client.until('ok')
+    await eventually(() => f.target.connections === 3, 'the others are closed')
+    t.equal(f.target.idle.length, 3)
+    await eventually(
+      () => f.upstream.sockets.filter(wire => wire.ending === 'open').length === 3,
+      'the upstream sees it'
+    )
   }
-  for (const client of clients) await client.until('ok')
-  await eventually(() => f.target.connections === 3, 'the others are closed')
-  t.equal(f.target.idle.length, 3)
-  await eventually(() => f.upstream.sockets.filter(wire => wire.ending === 'open').length === 3, 'the upstream sees it')
-})
+)
 
 proxyTest(t, 'a pool of nothing dials every time', { limits: { maxIdlePerUpstream: 0 } }, async (t, f) => {
   f.upstream.serve(() => OK)
@@ -77,18 +85,28 @@ proxyTest(
   }
 )
 
-proxyTest(t, 'an idle upstream connection is closed in time', { limits: { upstreamIdleTimeoutMs: 40 } }, async (t, f) => {
-  const { wire } = await warm(f)
-  await wire.end()
-  t.equal(f.target.connections, 0)
-})
+proxyTest(
+  t,
+  'an idle upstream connection is closed in time',
+  { limits: { upstreamIdleTimeoutMs: 40 } },
+  async (t, f) => {
+    const { wire } = await warm(f)
+    await wire.end()
+    t.equal(f.target.connections, 0)
+  }
+)
 
-proxyTest(t, 'an idle upstream connection without time limit stays', { limits: { upstreamIdleTimeoutMs: 0 } }, async (t, f) => {
-  const { wire } = await warm(f)
-  await delay(80)
-  t.equal(f.target.idle.length, 1)
-  t.equal(wire.ending, 'open')
-})
+proxyTest(
+  t,
+  'an idle upstream connection without time limit stays',
+  { limits: { upstreamIdleTimeoutMs: 0 } },
+  async (t, f) => {
+    const { wire } = await warm(f)
+    await delay(80)
+    t.equal(f.target.idle.length, 1)
+    t.equal(wire.ending, 'open')
+  }
+)
 
 proxyTest(t, 'a closed upstream leaves the pool at once', {}, async (t, f) => {
   const { client, wire } = await warm(f)
@@ -217,7 +235,8 @@ proxyTest(t, 'an upstream that answers before it has read the request does not s
     const wire = await f.upstream.accept()
     await wire.until('\r\n\r\n')
     wire.socket.pause()
-    for (let sent = 0; sent < size; sent += body.length) client.send(body.subarray(0, Math.min(body.length, size - sent)))
+    for (let sent = 0; sent < size; sent += body.length)
+      client.send(body.subarray(0, Math.min(body.length, size - sent)))
     await delay(60)
     wire.send(OK)
     const text = await client.until('ok')

@@ -9,8 +9,16 @@ const LIMITS = { maxHeaderBytes: 2048, maxHeaderCount: 20, maxTargetBytes: 512, 
 
 /** Messages that are refused at their head or first bytes, the status, and a twin that passes. */
 const REFUSED: readonly (readonly [status: number, bad: string, twin: string])[] = [
-  [400, `${HEAD}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n`, `${HEAD}Content-Length: 2\r\n\r\n0\r`],
+  [
+    400,
+    `${HEAD}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n`,
+    `${HEAD}Content-Length: 2\r\n\r\n0\r`
+  ],
   [400, `${HEAD}Content-Length: 2\r\nContent-Length: 2\r\n\r\nab`, `${HEAD}Content-Length: 2\r\n\r\nab`],
   [400, `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\nabc`, `${HEAD}Content-Length: 3\r\n\r\nabc`],
   [400, `${HEAD}Content-Length: +2\r\n\r\nab`, `${HEAD}Content-Length: 2\r\n\r\nab`],
@@ -18,19 +26,55 @@ const REFUSED: readonly (readonly [status: number, bad: string, twin: string])[]
   [400, `${HEAD}Content-Length: 2\x00\r\n\r\nab`, `${HEAD}Content-Length: 2\t\r\n\r\nab`],
   [400, `${HEAD}Content-Length : 2\r\n\r\nab`, `${HEAD}Content-Length: 2\r\n\r\nab`],
   [400, `${HEAD}Content-Length:\r\n 2\r\n\r\nab`, `${HEAD}Content-Length: 2\r\n\r\nab`],
-  [400, `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+  ],
   [400, `${HEAD}Transfer-Encoding: identity\r\n\r\n`, `${HEAD}\r\n`],
   [400, `${HEAD}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
   [400, `${HEAD}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+  ],
   [400, `${HEAD}Transfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\n`, `${HEAD}X: chunked\r\n\r\n`],
-  [400, 'POST /p HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 'POST /p HTTP/1.0\r\nHost: a\r\n\r\n'],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n02\r\nab\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n2;a\nb\r\nab\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n2;ab\r\nab\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\nf\r\n0123456789abcde\r\n0\r\n\r\n`],
-  [400, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 9\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nX: 9\r\n\r\n`],
+  [
+    400,
+    'POST /p HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'POST /p HTTP/1.0\r\nHost: a\r\n\r\n'
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n02\r\nab\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n2;a\nb\r\nab\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n2;ab\r\nab\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\nf\r\n0123456789abcde\r\n0\r\n\r\n`
+  ],
+  [
+    400,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 9\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nX: 9\r\n\r\n`
+  ],
   [400, `${HEAD}A: b\nX: y\r\n\r\n`, `${HEAD}A: b\r\nX: y\r\n\r\n`],
   [400, `${HEAD}A: b\rX: y\r\n\r\n`, `${HEAD}A: b\r\nX: y\r\n\r\n`],
   [400, 'GET / HTTP/1.1\nHost: a\n\n', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'],
@@ -39,7 +83,11 @@ const REFUSED: readonly (readonly [status: number, bad: string, twin: string])[]
   [400, `${HEAD}Host: a\r\n\r\n`, `${HEAD}Hosts: a\r\n\r\n`],
   [400, 'GET / HTTP/1.1\r\nA: b\r\n\r\n', 'GET / HTTP/1.1\r\nHost: b\r\n\r\n'],
   [400, `${HEAD}X-Sandbox-ID: a\r\nX-Sandbox-Id: b\r\n\r\n`, `${HEAD}X-Sandbox-ID: a\r\n\r\n`],
-  [400, `${HEAD}Connection: x-sandbox-id\r\nX-Sandbox-ID: a\r\n\r\n`, `${HEAD}Connection: x-other\r\nX-Sandbox-ID: a\r\n\r\n`],
+  [
+    400,
+    `${HEAD}Connection: x-sandbox-id\r\nX-Sandbox-ID: a\r\n\r\n`,
+    `${HEAD}Connection: x-other\r\nX-Sandbox-ID: a\r\n\r\n`
+  ],
   [400, 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', 'GET /ab HTTP/1.1\r\nHost: a\r\n\r\n'],
   [400, '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 'GET /tls HTTP/1.1\r\nHost: a\r\n\r\n'],
   [405, 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n', 'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n'],
@@ -54,35 +102,46 @@ const REFUSED: readonly (readonly [status: number, bad: string, twin: string])[]
   [431, `${HEAD}A: ${'b'.repeat(3000)}`, `${HEAD}A: \r\n\r\n`],
   [413, `${HEAD}Content-Length: 101\r\n\r\n`, `${HEAD}Content-Length: 100\r\n\r\n${'a'.repeat(100)}`],
   [413, `${HEAD}Content-Length: 999999999999999\r\n\r\n`, `${HEAD}Content-Length: 1\r\n\r\na`],
-  [413, `${HEAD}Transfer-Encoding: chunked\r\n\r\n80\r\n${'a'.repeat(128)}\r\n0\r\n\r\n`, `${HEAD}Transfer-Encoding: chunked\r\n\r\n40\r\n${'a'.repeat(64)}\r\n0\r\n\r\n`]
+  [
+    413,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n80\r\n${'a'.repeat(128)}\r\n0\r\n\r\n`,
+    `${HEAD}Transfer-Encoding: chunked\r\n\r\n40\r\n${'a'.repeat(64)}\r\n0\r\n\r\n`
+  ]
 ]
 
 async function answered(fixture: ProxyFixture, request: string): Promise<string> {
   const client = await fixture.client(request)
-  const text = await client.until(value => value.includes('\r\n\r\n') && (value.endsWith('ok') || client.ending !== 'open'))
+  const text = await client.until(
+    value => value.includes('\r\n\r\n') && (value.endsWith('ok') || client.ending !== 'open')
+  )
   client.socket.destroy()
   return text
 }
 
 const options = { limits: LIMITS, capturedFields: ['x-sandbox-id'] }
 
-proxyTest(t, 'a refused request is told so, ends the connection, and no byte of it reaches the upstream', options, async (t, f) => {
-  f.upstream.serve(() => OK)
-  for (const [status, bad] of REFUSED) {
-    const { text, ending } = await f.ask(bad)
-    const [head = '', body = ''] = text.split('\r\n\r\n')
-    t.match(head, new RegExp(`^HTTP/1.1 ${status} `), `${status} for ${JSON.stringify(bad.slice(0, 120))}`)
-    t.match(head, /^Connection: close$/m)
-    t.equal(Number(/Content-Length: (\d+)/.exec(head)?.[1]), body.length)
-    t.equal(ending, 'fin', 'and is not reset before it could be read')
+proxyTest(
+  t,
+  'a refused request is told so, ends the connection, and no byte of it reaches the upstream',
+  options,
+  async (t, f) => {
+    f.upstream.serve(() => OK)
+    for (const [status, bad] of REFUSED) {
+      const { text, ending } = await f.ask(bad)
+      const [head = '', body = ''] = text.split('\r\n\r\n')
+      t.match(head, new RegExp(`^HTTP/1.1 ${status} `), `${status} for ${JSON.stringify(bad.slice(0, 120))}`)
+      t.match(head, /^Connection: close$/m)
+      t.equal(Number(/Content-Length: (\d+)/.exec(head)?.[1]), body.length)
+      t.equal(ending, 'fin', 'and is not reset before it could be read')
+    }
+    t.equal(f.upstream.sockets.length, 0, 'nobody dialled')
+    t.equal(f.exchanges.size, 0, 'nobody was asked for a route')
+    t.same(
+      f.finished.map(exchange => exchange.status),
+      REFUSED.map(([status]) => status)
+    )
   }
-  t.equal(f.upstream.sockets.length, 0, 'nobody dialled')
-  t.equal(f.exchanges.size, 0, 'nobody was asked for a route')
-  t.same(
-    f.finished.map(exchange => exchange.status),
-    REFUSED.map(([status]) => status)
-  )
-})
+)
 
 proxyTest(t, 'the twin of every refused request passes', options, async (t, f) => {
   f.upstream.serve(() => OK)
@@ -91,19 +150,24 @@ proxyTest(t, 'the twin of every refused request passes', options, async (t, f) =
   }
 })
 
-proxyTest(t, 'a refused request that comes byte by byte is refused with the same status, at once', options, async (t, f) => {
-  for (const [status, bad] of REFUSED) {
-    if (bad.length > 200) continue
-    const client = await f.client()
-    for (const byte of bad) {
-      if (client.ending !== 'open') break
-      await client.flush(byte)
-      await new Promise(setImmediate)
+proxyTest(
+  t,
+  'a refused request that comes byte by byte is refused with the same status, at once',
+  options,
+  async (t, f) => {
+    for (const [status, bad] of REFUSED) {
+      if (bad.length > 200) continue
+      const client = await f.client()
+      for (const byte of bad) {
+        if (client.ending !== 'open') break
+        await client.flush(byte)
+        await new Promise(setImmediate)
+      }
+      const { text } = await client.end()
+      t.match(text, new RegExp(`^HTTP/1.1 ${status} `), JSON.stringify(bad))
     }
-    const { text } = await client.end()
-    t.match(text, new RegExp(`^HTTP/1.1 ${status} `), JSON.stringify(bad))
   }
-})
+)
 
 proxyTest(t, 'a request hidden in the body of a refused one is never served', options, async (t, f) => {
   f.upstream.serve(() => OK)

@@ -1,12 +1,6 @@
 import t from 'tap'
 
-import {
-  describeRequest,
-  keptText,
-  parseRequest,
-  requestParser,
-  verdictName
-} from '../../fixtures/head-parsers.ts'
+import { describeRequest, keptText, parseRequest, requestParser, verdictName } from '../../fixtures/head-parsers.ts'
 
 /** A head with Host and the given further lines. */
 function request(line: string, ...fields: string[]): string {
@@ -80,7 +74,17 @@ const REFUSED: readonly (readonly [error: string, bad: string, twin: string])[] 
     request(GET, 'Transfer-Encoding: chunked', 'Content-Length: 0'),
     request(GET, 'Content-Length: 0')
   ],
-  ...['gzip, chunked', 'chunked, chunked', 'identity', 'chunked;q=1', 'xchunked', 'chunke', '', '"chunked"', 'chunked,'].map(
+  ...[
+    'gzip, chunked',
+    'chunked, chunked',
+    'identity',
+    'chunked;q=1',
+    'xchunked',
+    'chunke',
+    '',
+    '"chunked"',
+    'chunked,'
+  ].map(
     value =>
       ['badEncoding', request(GET, `Transfer-Encoding: ${value}`), request(GET, 'Transfer-Encoding: cHunKed ')] as const
   ),
@@ -157,7 +161,15 @@ const TAKEN: readonly (readonly [text: string, expected: object])[] = [
   [request(GET, 'Connection: upgrade', 'Upgrade: websocket', 'Content-Length: 1'), { upgrade: null }],
   [request('GET / HTTP/1.0', 'Connection: upgrade', 'Upgrade: websocket'), { upgrade: null }],
   [
-    request(GET, 'TE: trailers', 'Trailer: x', 'Keep-Alive: 1', 'Proxy-Connection: x', 'Proxy-Authorization: x', 'A: b'),
+    request(
+      GET,
+      'TE: trailers',
+      'Trailer: x',
+      'Keep-Alive: 1',
+      'Proxy-Connection: x',
+      'Proxy-Authorization: x',
+      'A: b'
+    ),
     { kept: `${GET}\r\nHost: a\r\nA: b\r\n` }
   ],
   [request(GET, 'A: 1', 'B: 2', 'Connection: a', 'C: 3'), { kept: `${GET}\r\nHost: a\r\nB: 2\r\nC: 3\r\n` }],
@@ -175,7 +187,11 @@ t.test('a good head says what it says, in one piece and byte by byte', async t =
     for (let end = 0; end < bytes.length; end++) if (head.parse(bytes, 0, end) !== 0) early++
     t.equal(early, 0, 'every beginning of it is incomplete')
     const last = head.parse(bytes, 0, bytes.length)
-    t.strictSame(describeRequest(head, last), describeRequest(whole.head, whole.result), 'and the end makes no difference')
+    t.strictSame(
+      describeRequest(head, last),
+      describeRequest(whole.head, whole.result),
+      'and the end makes no difference'
+    )
   }
 })
 

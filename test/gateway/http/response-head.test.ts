@@ -24,7 +24,11 @@ const REFUSED: readonly (readonly [error: string, bad: string, twin: string])[] 
   ['badStatusLine', `${OK}\rA: b\r\n\r\n`, response(OK, 'A: b')],
   ['badStatusLine', 'SSH-2.0-OpenSSH_9\r\n', response(OK)],
   ['badStatusLine', '<', response(OK)],
-  ['lengthWithEncoding', response(OK, 'Content-Length: 1', 'Transfer-Encoding: chunked'), response(OK, 'Content-Length: 1')],
+  [
+    'lengthWithEncoding',
+    response(OK, 'Content-Length: 1', 'Transfer-Encoding: chunked'),
+    response(OK, 'Content-Length: 1')
+  ],
   ['repeatedLength', response(OK, 'Content-Length: 1', 'Content-Length: 1'), response(OK, 'Content-Length: 1')],
   ['badLength', response(OK, 'Content-Length: 1, 1'), response(OK, 'Content-Length: 1')],
   ['badEncoding', response(OK, 'Transfer-Encoding: gzip, chunked'), response(OK, 'Transfer-Encoding: chunked')],
@@ -34,7 +38,11 @@ const REFUSED: readonly (readonly [error: string, bad: string, twin: string])[] 
   ['badFieldValue', response(OK, 'Connection: content-length'), response(OK, 'Connection: length')],
   ['badLineEnd', response(OK, 'A: b\nC: d'), response(OK, 'A: b', 'C: d')],
   ['tooManyFields', response(OK, ...Array<string>(9).fill('A: b')), response(OK, ...Array<string>(8).fill('A: b'))],
-  ['encodingInOldVersion', response('HTTP/1.0 200 OK', 'Transfer-Encoding: chunked'), response(OK, 'Transfer-Encoding: chunked')],
+  [
+    'encodingInOldVersion',
+    response('HTTP/1.0 200 OK', 'Transfer-Encoding: chunked'),
+    response(OK, 'Transfer-Encoding: chunked')
+  ],
   ['repeatedRoutingField', response(OK, 'X-Refused: a', 'X-Refused: a'), response(OK, 'X-Refused: a')]
 ]
 
@@ -53,7 +61,10 @@ t.test('a malformed response head that comes byte by byte is never taken', async
     const verdicts = new Set<string>()
     for (let end = 1; end <= bytes.length; end++) verdicts.add(verdictName(head.parse(bytes, 0, end, false)))
     t.notOk(verdicts.has('ok'), `${error}: ${JSON.stringify(bad)}`)
-    t.ok([...verdicts].some(verdict => verdict !== 'incomplete'), 'refused at the latest at its last byte')
+    t.ok(
+      [...verdicts].some(verdict => verdict !== 'incomplete'),
+      'refused at the latest at its last byte'
+    )
   }
 })
 
@@ -78,7 +89,10 @@ t.test('a good response head passes on what it should, in one piece and byte by 
     t.equal(keptText(head), kept)
     const bytes = Buffer.from(text, 'latin1')
     const early = Array.from(bytes.keys(), end => responseParser().parse(bytes, 0, end, false))
-    t.ok(early.every(result => result === 0), 'every beginning of it is incomplete')
+    t.ok(
+      early.every(result => result === 0),
+      'every beginning of it is incomplete'
+    )
   }
 })
 

@@ -7,7 +7,11 @@ const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
 /** Sends a request, has the upstream send `response` to it, and gives both ends. */
-async function exchange(f: ProxyFixture, request: string, response: string): Promise<{ client: WireSocket; wire: WireSocket }> {
+async function exchange(
+  f: ProxyFixture,
+  request: string,
+  response: string
+): Promise<{ client: WireSocket; wire: WireSocket }> {
   const before = f.upstream.sockets.length
   const client = await f.client(request)
   const wire = await f.upstream.accept()
@@ -29,8 +33,18 @@ async function inStep(f: ProxyFixture, client: WireSocket, wire: WireSocket): Pr
 
 const PASSES: readonly (readonly [name: string, request: string, response: string, expected: string])[] = [
   ['a counted body', GET, OK, OK],
-  ['an empty body', GET, 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
-  ['a status without reason', GET, 'HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n', 'HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n'],
+  [
+    'an empty body',
+    GET,
+    'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
+  ],
+  [
+    'a status without reason',
+    GET,
+    'HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n'
+  ],
   [
     'a chunked body with extension and trailers',
     GET,
@@ -49,7 +63,12 @@ const PASSES: readonly (readonly [name: string, request: string, response: strin
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
   ],
-  ['a response to HEAD without a length', 'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\n'],
+  [
+    'a response to HEAD without a length',
+    'HEAD / HTTP/1.1\r\nHost: a\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n\r\n'
+  ],
   ['204', GET, 'HTTP/1.1 204 No Content\r\nA: b\r\n\r\n', 'HTTP/1.1 204 No Content\r\nA: b\r\n\r\n'],
   [
     '204 that claims a length',
@@ -140,24 +159,34 @@ proxyTest(t, '100-continue: the head goes, the upstream answers 100, the body fo
   t.equal(await inStep(f, client, wire), OK)
 })
 
-proxyTest(t, '100-continue refused with a final response: the client gets it, the body is never sent on', {}, async (t, f) => {
-  const request = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n'
-  const { client, wire } = await exchange(f, request, 'HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno')
-  const { text } = await client.end()
-  t.equal(text, 'HTTP/1.1 417 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
-  await wire.end()
-})
+proxyTest(
+  t,
+  '100-continue refused with a final response: the client gets it, the body is never sent on',
+  {},
+  async (t, f) => {
+    const request = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n'
+    const { client, wire } = await exchange(f, request, 'HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno')
+    const { text } = await client.end()
+    t.equal(text, 'HTTP/1.1 417 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno')
+    await wire.end()
+  }
+)
 
-proxyTest(t, 'an early final response reaches a client that is still sending, then both connections end', {}, async (t, f) => {
-  const { client, wire } = await exchange(f, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\nabc', '')
-  const pump = setInterval(() => client.socket.writable && client.socket.write(Buffer.alloc(60_000)), 1)
-  wire.send('HTTP/1.1 413 Large\r\nContent-Length: 5\r\n\r\nlarge')
-  const { text } = await client.end()
-  clearInterval(pump)
-  t.equal(text, 'HTTP/1.1 413 Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge')
-  await wire.end()
-  t.same(await f.outcomes(1), ['ok'])
-})
+proxyTest(
+  t,
+  'an early final response reaches a client that is still sending, then both connections end',
+  {},
+  async (t, f) => {
+    const { client, wire } = await exchange(f, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\nabc', '')
+    const pump = setInterval(() => client.socket.writable && client.socket.write(Buffer.alloc(60_000)), 1)
+    wire.send('HTTP/1.1 413 Large\r\nContent-Length: 5\r\n\r\nlarge')
+    const { text } = await client.end()
+    clearInterval(pump)
+    t.equal(text, 'HTTP/1.1 413 Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge')
+    await wire.end()
+    t.same(await f.outcomes(1), ['ok'])
+  }
+)
 
 proxyTest(t, 'an early response may stream while the request is still being sent', {}, async (t, f) => {
   const { client, wire } = await exchange(
@@ -186,7 +215,10 @@ proxyTest(t, 'a response ended by close goes to the client in chunks and its con
     await client.until('3\r\ncde\r\n')
     wire.fin()
     await client.until('0\r\n\r\n')
-    t.equal(client.text, 'HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n')
+    t.equal(
+      client.text,
+      'HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n'
+    )
     client.take()
     client.send(GET)
     const next = await f.upstream.accept()
@@ -210,19 +242,24 @@ proxyTest(t, 'an HTTP/1.0 upstream is used again only if it says so', {}, async 
   t.equal(f.target.connections, 0)
 })
 
-proxyTest(t, 'an HTTP/1.0 client gets bodies without chunks, ended by the close, and no interim responses', {}, async (t, f) => {
-  const { client } = await exchange(
-    f,
-    'GET / HTTP/1.0\r\n\r\n',
-    'HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x\r\ncde\r\n0\r\nT: x\r\n\r\n'
-  )
-  const { text, ending } = await client.end()
-  t.equal(text, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde')
-  t.equal(ending, 'fin')
-  const close = await exchange(f, 'GET / HTTP/1.0\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\nabc')
-  close.wire.fin()
-  t.equal((await close.client.end()).text, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc')
-})
+proxyTest(
+  t,
+  'an HTTP/1.0 client gets bodies without chunks, ended by the close, and no interim responses',
+  {},
+  async (t, f) => {
+    const { client } = await exchange(
+      f,
+      'GET / HTTP/1.0\r\n\r\n',
+      'HTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x\r\ncde\r\n0\r\nT: x\r\n\r\n'
+    )
+    const { text, ending } = await client.end()
+    t.equal(text, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde')
+    t.equal(ending, 'fin')
+    const close = await exchange(f, 'GET / HTTP/1.0\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\nabc')
+    close.wire.fin()
+    t.equal((await close.client.end()).text, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc')
+  }
+)
 
 proxyTest(t, 'an HTTP/1.0 client keeps its connection if it asked to and the body has a length', {}, async (t, f) => {
   const { client, wire } = await exchange(f, 'GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n', OK)
@@ -230,18 +267,23 @@ proxyTest(t, 'an HTTP/1.0 client keeps its connection if it asked to and the bod
   t.equal(await inStep(f, client, wire), OK)
 })
 
-proxyTest(t, 'Connection: close of the client is kept, that of the upstream concerns only the upstream', {}, async (t, f) => {
-  const closing = await exchange(f, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', OK)
-  t.equal((await closing.client.end()).text, 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
-  t.equal(f.target.idle.length, 1, 'the upstream connection is kept')
-  const client = await f.client(GET)
-  closing.wire.take()
-  await closing.wire.until('\r\n\r\n')
-  closing.wire.send('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
-  t.equal(await client.until('ok'), OK)
-  await closing.wire.end()
-  t.equal(f.target.connections, 0)
-})
+proxyTest(
+  t,
+  'Connection: close of the client is kept, that of the upstream concerns only the upstream',
+  {},
+  async (t, f) => {
+    const closing = await exchange(f, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', OK)
+    t.equal((await closing.client.end()).text, 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
+    t.equal(f.target.idle.length, 1, 'the upstream connection is kept')
+    const client = await f.client(GET)
+    closing.wire.take()
+    await closing.wire.until('\r\n\r\n')
+    closing.wire.send('HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
+    t.equal(await client.until('ok'), OK)
+    await closing.wire.end()
+    t.equal(f.target.connections, 0)
+  }
+)
 
 const BAD: readonly string[] = [
   'SSH-2.0-x\r\n',
@@ -262,17 +304,22 @@ const BAD: readonly string[] = [
   `HTTP/1.1 200 OK\r\n${'A: b\r\n'.repeat(200)}\r\n`
 ]
 
-proxyTest(t, 'every bad response becomes 502, no byte of it passes, the upstream connection ends, the client goes on', {}, async (t, f) => {
-  for (const bad of BAD) {
-    const { client, wire } = await exchange(f, 'POST / HTTP/1.1\r\nHost: a\r\n\r\n', bad)
-    const text = await client.until('bad-response')
-    t.match(text.replaceAll(/^HTTP\/1.1 103 X\r\n\r\n/gm, ''), /^HTTP\/1.1 502 /, JSON.stringify(bad.slice(0, 90)))
-    await wire.end()
-    t.equal(f.target.connections, 0)
-    t.equal(client.ending, 'open')
+proxyTest(
+  t,
+  'every bad response becomes 502, no byte of it passes, the upstream connection ends, the client goes on',
+  {},
+  async (t, f) => {
+    for (const bad of BAD) {
+      const { client, wire } = await exchange(f, 'POST / HTTP/1.1\r\nHost: a\r\n\r\n', bad)
+      const text = await client.until('bad-response')
+      t.match(text.replaceAll(/^HTTP\/1.1 103 X\r\n\r\n/gm, ''), /^HTTP\/1.1 502 /, JSON.stringify(bad.slice(0, 90)))
+      await wire.end()
+      t.equal(f.target.connections, 0)
+      t.equal(client.ending, 'open')
+    }
+    t.ok(f.failures.every(failure => failure.kind === 'bad-response' && failure.detail !== '' && !failure.unsent))
   }
-  t.ok(f.failures.every(failure => failure.kind === 'bad-response' && failure.detail !== '' && !failure.unsent))
-})
+)
 
 proxyTest(t, 'bad chunks in a response cut it, so that the client can tell', {}, async (t, f) => {
   const { client } = await exchange(f, GET, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n')

@@ -111,7 +111,10 @@ t.test('after a stall of the loop nothing is lost, even where it was longer than
     const end = performance.now() + stallMs
     while (performance.now() < end);
     while (entries.some(entry => entry.fired.length === 0)) await delay(1)
-    t.ok(entries.every(entry => entry.fired.length === 1), `${stallMs} ms`)
+    t.ok(
+      entries.every(entry => entry.fired.length === 1),
+      `${stallMs} ms`
+    )
   }
 })
 

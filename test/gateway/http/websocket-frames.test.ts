@@ -37,7 +37,8 @@ t.test('a boundary is found after each frame, and nowhere else', async t => {
     const boundary = new FrameBoundary()
     t.ok(boundary.reached, 'before the first byte')
     for (let p = 0; p < bytes.length - 1; p++) {
-      if (boundary.advance(bytes, p, p + 1) !== (p === 0 ? 0 : -1) || boundary.reached) t.fail(`at ${p} of ${bytes.length}`)
+      if (boundary.advance(bytes, p, p + 1) !== (p === 0 ? 0 : -1) || boundary.reached)
+        t.fail(`at ${p} of ${bytes.length}`)
     }
     t.equal(boundary.advance(bytes, bytes.length - 1, bytes.length), bytes.length)
     t.ok(boundary.reached)
@@ -53,7 +54,10 @@ t.test('in a stream of frames, split anywhere, the first boundary of each read i
     const boundary = new FrameBoundary()
     boundary.advance(stream, 0, at)
     t.equal(boundary.reached, ends.includes(at), `${at} is a boundary or not`)
-    t.equal(boundary.advance(stream, at, stream.length), ends.find(end => end >= at))
+    t.equal(
+      boundary.advance(stream, at, stream.length),
+      ends.find(end => end >= at)
+    )
   }
 })
 
