@@ -274,9 +274,11 @@ function secondWriter(at: EpochRef, cause?: Error): StaleEpochError {
   return new StaleEpochError(at.sessionId, { epoch: at.epoch, storeEpoch: at.epoch, cause })
 }
 
+/** Damaged or not: a restore must meet what is damaged, to say so and to choose the one before it knowingly. */
 async function newestBackup(store: BackupStore, sessionId: string): Promise<BackupId | null> {
   for await (const step of lineage(store, sessionId)) {
-    if ('manifest' in step) return { epoch: step.manifest.epoch, sequence: step.manifest.sequence }
+    const { epoch, sequence } = 'manifest' in step ? step.manifest : step.damaged
+    return { epoch, sequence }
   }
   return null
 }

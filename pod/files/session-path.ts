@@ -1,0 +1,27 @@
+import { PodError } from '../errors.ts'
+
+/**
+ * Takes a path that a client sent apart into names, relative to the session's directory. Leading slashes do not count:
+ * the session's directory is the root of everything that a client can name. `..` is refused (`outside`) even where it
+ * would stay inside, a NUL is `bad-path`. Empty names and `.` are dropped; no names at all is the directory itself.
+ */
+export function parseSessionPath(path: string): string[] {
+  if (path.includes('\0')) throw new PodError('bad-path', 'A path must not hold a NUL character.')
+  const names = path.split('/').filter(name => name !== '' && name !== '.')
+  if (names.includes('..')) throw outside()
+  return names
+}
+
+/** Undoes the percent encoding of a path as it stood in a request target, once; a bad escape is `bad-path`. */
+export function decodePath(raw: string): string {
+  try {
+    return decodeURIComponent(raw)
+  } catch (error) {
+    throw new PodError('bad-path', 'The path is not valid percent-encoded UTF-8.', { cause: error })
+  }
+}
+
+/** The error of a path that leads out of the session's directory. */
+export function outside(): PodError {
+  return new PodError('outside', "Access denied: the path leads out of the session's directory.")
+}
