@@ -1,9 +1,9 @@
 import type { Connection } from './transport.ts'
 
 /** Why nothing is read from a client: bits, because several reasons may hold at once. */
-export const PAUSED = { backpressure: 1, pipeline: 2, held: 4 } as const
+export const PAUSED = { backpressure: 1, pending: 2 } as const
 
-/** Bytes of further requests that are kept while one is under way. */
+/** Bytes that are kept while they cannot be used: the rest of a request that waits for its upstream, or further requests. */
 const MAX_PENDING_BYTES = 65_536
 
 /** What a client sent and nobody could use yet, and whether it is read at all. */
@@ -25,14 +25,14 @@ export class ClientInput {
     if (start >= end) return
     const added = bytes.subarray(start, end)
     this.#pending = this.#pending === null ? Buffer.from(added) : Buffer.concat([this.#pending, added])
-    if (this.#pending.length > MAX_PENDING_BYTES) this.pause(PAUSED.pipeline)
+    if (this.#pending.length > MAX_PENDING_BYTES) this.pause(PAUSED.pending)
   }
 
   /** Hands out what was kept. */
   take(): Buffer | null {
     const bytes = this.#pending
     this.#pending = null
-    this.resume(PAUSED.pipeline)
+    this.resume(PAUSED.pending)
     return bytes
   }
 
@@ -55,6 +55,6 @@ export class ClientInput {
   /** Forgets everything and reads on: whatever still comes is dropped by the caller. */
   discard(): void {
     this.#pending = null
-    this.resume(PAUSED.backpressure | PAUSED.pipeline | PAUSED.held)
+    this.resume(PAUSED.backpressure | PAUSED.pending)
   }
 }

@@ -51,7 +51,7 @@ export class DownstreamConnection implements ConnectionHandler, ForwardingClient
     const first = !reader.hasPartial
     requestHead.fields.trustForwarded = this.fields.trusted
     const next = reader.read(requestHead, bytes, length, limits.maxHeaderBytes)
-    if (next > 0) this.#forwarding.begin(reader.bytes, next, reader.end)
+    if (next > 0) this.#forwarding.begin(reader.release(), next, reader.end)
     else if (next < 0) this.#forwarding.refuse(next)
     else if (first) this.arm(ticks.requestHead)
   }

@@ -193,8 +193,6 @@ export class Forwarding implements ResponseSink {
   #hold(ticks: number): void {
     this.#phase = 'held'
     this.#client.arm(ticks)
-    // A complete request leaves reading on, so that the client is seen to leave.
-    if (!this.#framing.done) this.#client.input.pause(PAUSED.held)
   }
 
   #internalError(error: unknown): Answer {
@@ -265,7 +263,6 @@ export class Forwarding implements ResponseSink {
     const flows = this.#shared.output.sendTo(upstream.transport)
     this.#armForResponse()
     if (!flows && !this.#framing.done) this.#client.input.pause(PAUSED.backpressure)
-    this.#client.input.resume(PAUSED.held)
   }
 
   /** The wait for the rest of the request, or else for the response. */
@@ -352,7 +349,7 @@ export class Forwarding implements ResponseSink {
       saved: this.#saved.complete
     })
     const stale = connection?.reused === true && (kind === 'reset' || kind === 'closed')
-    if (stale && replayable && !this.#retriedStale) {
+    if (stale && replayable && !this.#retriedStale && !route.upstream.closed) {
       this.#retriedStale = true
       this.#dial(route)
       return
@@ -429,7 +426,7 @@ export class Forwarding implements ResponseSink {
   }
 
   #leave(): void {
-    this.#client.input.resume(PAUSED.backpressure | PAUSED.held)
+    this.#client.input.resume(PAUSED.backpressure)
     if (this.#closeAfter) this.#client.onRequestEnd(this.#framing.done ? 'close' : 'linger')
     else this.#client.onRequestEnd('reuse')
   }

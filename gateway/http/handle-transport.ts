@@ -47,6 +47,7 @@ class HandleConnection implements Connection {
   #request: WriteRequest
   #pending = 0
   #paused = false
+  #ended = false
   #endsWhenSent = false
   #closed = false
   #onCancel: (() => void) | null = null
@@ -117,6 +118,7 @@ class HandleConnection implements Connection {
   }
 
   #onReadEnd(status: number): void {
+    this.#ended = true
     this.#handle?.readStop()
     if (getSystemErrorName(status) === 'EOF') this.handler?.onEnd()
     else this.#broken(status)
@@ -135,7 +137,7 @@ class HandleConnection implements Connection {
 
   resume(): void {
     this.#paused = false
-    this.#handle?.readStart()
+    if (!this.#ended) this.#handle?.readStart()
   }
 
   end(): void {

@@ -2,6 +2,7 @@ import { CR, LF } from './ascii.ts'
 import { HEAD_ERROR } from './head-error.ts'
 import type { RequestHead } from './request-head.ts'
 
+const NOTHING = Buffer.alloc(0)
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
 
 /**
@@ -12,11 +13,9 @@ const EAGER_PARSE_FACTOR = 16
 
 /** Collects the bytes of a request head until it is complete. */
 export class HeadReader {
-  /** The bytes that the last `read` result refers to. */
-  bytes: Buffer = Buffer.alloc(0)
-  /** Range of the head found, and the end of the bytes at hand. */
-  start = 0
+  /** End of the bytes that the last `read` result refers to. */
   end = 0
+  #bytes: Buffer = NOTHING
   #partial: Buffer | null = null
   #parsedBytes = 0
   #skippedEmptyLine = false
@@ -26,7 +25,7 @@ export class HeadReader {
     return this.#partial !== null
   }
 
-  /** Takes bytes. Returns the offset in `bytes` after a complete head, 0 where it is not complete yet, or a `HEAD_ERROR`. */
+  /** Takes bytes. Returns the offset after a complete head in what `release` hands out, 0 where it is not complete yet, or a `HEAD_ERROR`. */
   read(head: RequestHead, bytes: Buffer, length: number, maxBytes: number): number {
     let searchFrom = 0
     if (this.#partial !== null) {
@@ -36,8 +35,7 @@ export class HeadReader {
       this.#partial = null
     }
     const start = this.#skipEmptyLine(bytes, length)
-    this.bytes = bytes
-    this.start = start
+    this.#bytes = bytes
     this.end = length
     if (start < 0 || start === length) return this.#wait(bytes, Math.max(0, start), length, maxBytes)
     const eager = this.#parsedBytes < EAGER_PARSE_FACTOR * maxBytes
@@ -50,6 +48,13 @@ export class HeadReader {
     this.#parsedBytes = 0
     this.#skippedEmptyLine = false
     return next - start > maxBytes ? HEAD_ERROR.headTooLarge : next
+  }
+
+  /** Hands out the bytes of the last `read`, and keeps no hold of them. */
+  release(): Buffer {
+    const bytes = this.#bytes
+    this.#bytes = NOTHING
+    return bytes
   }
 
   /** One empty line before a request is forgiven (RFC 9112 section 2.2). Returns where the head begins, -1 where that is not known yet. */
@@ -69,6 +74,7 @@ export class HeadReader {
 
   reset(): void {
     this.#partial = null
+    this.#bytes = NOTHING
     this.#parsedBytes = 0
     this.#skippedEmptyLine = false
   }

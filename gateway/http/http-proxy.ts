@@ -165,6 +165,7 @@ export class HttpProxy {
       port: 0,
       dial: upstream => {
         const [near, far] = duplexPair()
+        near.once('close', () => far.destroy())
         const connection = new UpstreamConnection(upstream, this.#upstreamShared)
         connection.bind(localConnection(near))
         accept(far)

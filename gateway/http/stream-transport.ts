@@ -83,6 +83,11 @@ class SocketConnection extends StreamConnection {
  * would answer within the call, which no caller expects, so they go a microtask later.
  */
 class LocalConnection extends StreamConnection {
+  // A write counts as done only when the far end asks for more, which is later than its answer: no sign of an unread request.
+  override get hasQueued(): boolean {
+    return this.isFull
+  }
+
   override write(bytes: Buffer): WriteResult {
     const copy = Buffer.from(bytes)
     queueMicrotask(() => super.write(copy))

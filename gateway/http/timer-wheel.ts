@@ -16,7 +16,7 @@ const SLOTS = 1024
  * Deadlines for many connections at the cost of one timer: a hashed wheel with a coarse tick.
  *
  * Moving a deadline later costs one assignment (the entry moves when its old slot comes round); moving it earlier costs
- * two list operations. A deadline fires up to two ticks late, never early.
+ * two list operations. A deadline fires up to two ticks late, later where the process was stalled, never early.
  */
 export class TimerWheel {
   /** Length of a tick in milliseconds. */
@@ -25,11 +25,9 @@ export class TimerWheel {
   now = 1
   readonly #slots: (Timed | null)[] = Array.from({ length: SLOTS }, () => null)
   #timer: NodeJS.Timeout | null = null
-  readonly #startedAtMs: number
 
   constructor(tickMs: number) {
     this.tickMs = tickMs
-    this.#startedAtMs = performance.now()
   }
 
   /** Starts the clock; it does not keep the process alive. */
@@ -80,14 +78,10 @@ export class TimerWheel {
     entry.previous = entry.next = null
   }
 
+  /** One tick a call, however late it is: time in which this process did not run does not count against its peers. */
   #advance(): void {
-    // After a stall of the loop every slot that was missed is visited, at most one turn of the wheel.
-    const target = 1 + Math.floor((performance.now() - this.#startedAtMs) / this.tickMs)
-    if (target - this.now > SLOTS) this.now = target - SLOTS
-    while (this.now < target) {
-      this.now++
-      this.#visit(this.now)
-    }
+    this.now++
+    this.#visit(this.now)
   }
 
   #visit(tick: number): void {

@@ -43,7 +43,7 @@ export class Retrier {
         return await this.#mover.relocate(entry, decision.delayMs)
       case 'dial-again':
         await this.#mover.pause(decision.delayMs)
-        return entry
+        return entry.member.live ? entry : await this.#mover.relocate(entry, 0)
       case 'prove-death':
         return await this.#proveDeath(entry, context)
       case 'give-up':
@@ -55,7 +55,7 @@ export class Retrier {
     const result = await this.#mover.proveDeath(entry.member)
     if (result === 'refused') return await this.#mover.relocate(entry, 0)
     await this.#mover.pause(dialDelayMs(Math.max(0, context.dials - 1)))
-    return entry
+    return entry.member.live ? entry : await this.#mover.relocate(entry, 0)
   }
 
   #reportBackground(error: unknown, entry: SessionEntry): void {

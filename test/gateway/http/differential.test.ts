@@ -1,5 +1,6 @@
 import t from 'tap'
 
+import { testTransport } from '../../fixtures/test-transport.ts'
 import { HttpProxy } from '../../../gateway/http/http-proxy.ts'
 import type { Route } from '../../../gateway/http/resolver.ts'
 import { type WireMessage, statusOf } from '../../fixtures/message-reader.ts'
@@ -32,6 +33,7 @@ async function engineBefore(upstreamPort: number): Promise<Subject> {
   const finished: string[] = []
   let opened = 0
   const proxy = new HttpProxy({
+    transport: testTransport(),
     resolver: {
       resolve: () => {
         opened++

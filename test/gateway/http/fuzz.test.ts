@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import t from 'tap'
 
 import type { Exchange } from '../../../gateway/http/exchange.ts'
+import { testTransport } from '../../fixtures/test-transport.ts'
 import { HttpProxy } from '../../../gateway/http/http-proxy.ts'
 import type { Route } from '../../../gateway/http/resolver.ts'
 import { type WireMessage, fieldOf, statusOf } from '../../fixtures/message-reader.ts'
@@ -31,6 +32,7 @@ class CheckedProxy {
 
   constructor() {
     this.proxy = new HttpProxy({
+      transport: testTransport(),
       resolver: {
         resolve: (_head, exchange) => this.#resolve(exchange),
         retry: (_exchange, failure) => ({ kind: 'answer', status: 502, fields: '', body: '', outcome: failure.kind }),

@@ -5,6 +5,7 @@ import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 
 import type { Exchange } from '../../../gateway/http/exchange.ts'
+import { testTransport } from '../../fixtures/test-transport.ts'
 import { HttpProxy } from '../../../gateway/http/http-proxy.ts'
 import type { RequestHead } from '../../../gateway/http/request-head.ts'
 import type { Route } from '../../../gateway/http/resolver.ts'
@@ -68,6 +69,7 @@ class Oracle {
       socket.destroy()
     })
     this.proxy = new HttpProxy({
+      transport: testTransport(),
       resolver: {
         resolve: (head, exchange) => this.#pass(head, exchange),
         retry: (_exchange, failure) => ({ kind: 'answer', status: 502, fields: '', body: '', outcome: failure.kind }),

@@ -6,6 +6,7 @@ import { type IncomingMessage, createServer } from 'node:http'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 
+import { testTransport } from '../../fixtures/test-transport.ts'
 import { HttpProxy } from '../../../gateway/http/http-proxy.ts'
 import type { Route } from '../../../gateway/http/resolver.ts'
 import { SeededRandom } from '../../fixtures/seeded-random.ts'
@@ -28,6 +29,7 @@ class Bench {
     const perMessageDeflate = options.deflate === true ? { threshold: 0 } : false
     this.server = new WebSocketServer({ server: this.#http, perMessageDeflate, handleProtocols: () => 'second' })
     this.proxy = new HttpProxy({
+      transport: testTransport(),
       resolver: {
         resolve: () => {
           this.opened++
