@@ -7,6 +7,8 @@ const FAILOVER_P95_MS = 2000
 const CPU_GOALS: readonly { subject: string; reference: Reference; wanted: number }[] = [
   { subject: 'fairlead', reference: 'nginx', wanted: 0.85 },
   { subject: 'fairlead+log', reference: 'nginx+log', wanted: 0.8 },
+  { subject: 'fairlead-handle', reference: 'nginx', wanted: 0.85 },
+  { subject: 'fairlead-handle+log', reference: 'nginx+log', wanted: 0.8 },
   { subject: 'fairlead', reference: 'http-proxy-3', wanted: 4 }
 ]
 

@@ -6,6 +6,8 @@ export const SCENARIO_NAMES = ['small', 'body', 'upload', 'close', 'ndjson', 'me
 export const SUBJECT_NAMES = [
   'fairlead',
   'fairlead+log',
+  'fairlead-handle',
+  'fairlead-handle+log',
   'engine',
   'nginx',
   'nginx+log',

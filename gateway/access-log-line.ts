@@ -6,7 +6,7 @@ import type { RequestContext } from './request/request-context.ts'
 // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const NEEDS_ESCAPE = /["\\\u0000-\u001f\u007f-\uffff]/
 
-/** A JSON string literal; built by hand where nothing needs escaping, which is nearly always. */
+/** A JSON string literal of what a client sent; built by hand where nothing needs escaping, which is nearly always. */
 function quoted(text: string): string {
   return NEEDS_ESCAPE.test(text) ? JSON.stringify(text) : `"${text}"`
 }
@@ -36,12 +36,12 @@ export function accessLogLine(exchange: Exchange, facts: LineFacts): string {
   const { context, endedAtMs, timeMs } = facts
   const { startedAtMs, respondedAtMs } = exchange
   return (
-    `{"time":${timeMs},"outcome":${quoted(exchange.outcome)},"status":${exchange.status},` +
+    `{"time":${timeMs},"outcome":"${exchange.outcome}","status":${exchange.status},` +
     `"method":${quoted(exchange.method)},"path":${quoted(withoutQuery(exchange.target))},` +
     (context === null ? '"session":null,"member":null,"epoch":0,"route":"none","heldMs":0,' : contextFields(context)) +
     `"durationMs":${millis(endedAtMs - startedAtMs)},"headMs":${respondedAtMs === 0 ? 'null' : millis(respondedAtMs - startedAtMs)},` +
     `"attempts":${exchange.attempts},"requestBytes":${exchange.requestBytes},"responseBytes":${exchange.responseBytes},` +
-    `"client":${quoted(exchange.clientAddress)}}\n`
+    `"client":"${exchange.clientAddress}"}\n`
   )
 }
 

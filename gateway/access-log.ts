@@ -6,10 +6,10 @@ const openFile = promisify(open)
 const closeFile = promisify(close)
 
 /** Bytes gathered before a write, and the longest time a line waits for one. */
-const BATCH_CHARS = 65_536
+const BATCH_BYTES = 65_536
 const FLUSH_INTERVAL_MS = 100
 /** Where an output takes nothing (a full pipe), this much is kept; lines beyond are dropped and counted. */
-const MAX_PENDING_CHARS = 4 * 1024 * 1024
+const MAX_PENDING_BYTES = 4 * 1024 * 1024
 const RETRY_INTERVAL_MS = 20
 const CLOSE_DEADLINE_MS = 2_000
 
@@ -20,8 +20,10 @@ const CLOSE_DEADLINE_MS = 2_000
 export class AccessLog {
   readonly #fd: number
   readonly #log: Logger
-  #batch = ''
-  #pendingChars = 0
+  /** Lines are written into it at once: kept as strings, they would be garbage that lives long enough to be expensive. */
+  #batch = Buffer.allocUnsafeSlow(BATCH_BYTES)
+  #batchBytes = 0
+  #pendingBytes = 0
   readonly #queue: Buffer[] = []
   #writing = false
   #timer: NodeJS.Timeout | null = null
@@ -45,14 +47,16 @@ export class AccessLog {
 
   /** Adds a line, which ends in a line feed. */
   add(line: string): void {
-    if (this.#closed || this.#pendingChars + this.#batch.length > MAX_PENDING_CHARS) {
+    // No UTF-16 unit takes more than three bytes.
+    const mostBytes = line.length * 3
+    if (this.#batchBytes + mostBytes > BATCH_BYTES) this.#flush()
+    if (this.#closed || mostBytes > BATCH_BYTES || this.#pendingBytes + this.#batchBytes > MAX_PENDING_BYTES) {
       this.dropped++
       return
     }
     this.lines++
-    this.#batch += line
-    if (this.#batch.length >= BATCH_CHARS) this.#flush()
-    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_INTERVAL_MS)
+    this.#batchBytes += this.#batch.write(line, this.#batchBytes)
+    this.#timer ??= setTimeout(() => this.#flush(), FLUSH_INTERVAL_MS)
   }
 
   /** Writes out what is left and closes the file; gives up what an output that takes nothing has not taken after two seconds. */
@@ -81,10 +85,11 @@ export class AccessLog {
   #flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
-    if (this.#batch === '') return
-    this.#pendingChars += this.#batch.length
-    this.#queue.push(Buffer.from(this.#batch, 'utf8'))
-    this.#batch = ''
+    if (this.#batchBytes === 0) return
+    this.#pendingBytes += this.#batchBytes
+    this.#queue.push(this.#batch.subarray(0, this.#batchBytes))
+    this.#batch = Buffer.allocUnsafeSlow(BATCH_BYTES)
+    this.#batchBytes = 0
     if (!this.#writing) this.#writeNext()
   }
 
@@ -107,7 +112,7 @@ export class AccessLog {
     if (error === null && written < bytes.length) this.#queue[0] = bytes.subarray(written)
     else this.#queue.shift()
     if (error !== null) this.dropped += countLines(bytes)
-    this.#pendingChars = this.#queue.reduce((sum, batch) => sum + batch.length, 0)
+    this.#pendingBytes = this.#queue.reduce((sum, batch) => sum + batch.length, 0)
     this.#writeNext()
   }
 

@@ -10,14 +10,31 @@ export function fairleadCommand(...words: readonly string[]): string[] {
 }
 
 /** `fairlead gateway` as it is started in production, but for loopback pods and free ports. Metrics are always on, because it has no switch for them. */
-export function gatewaySubject({ accessLog }: { accessLog: boolean }): Subject {
-  const name = accessLog ? 'fairlead+log' : 'fairlead'
-  const summary = accessLog ? 'fairlead gateway, one worker, metrics and access log' : 'the same with --no-access-log'
+export function gatewaySubject({
+  transport,
+  accessLog
+}: {
+  transport: 'stream' | 'handle'
+  accessLog: boolean
+}): Subject {
+  const name = `fairlead${transport === 'handle' ? '-handle' : ''}${accessLog ? '+log' : ''}` as const
+  const summary = `fairlead gateway, one worker, transport ${transport}, metrics${accessLog ? ' and access log' : ', no access log'}`
   return {
     name,
     summary,
     async start({ setting, redisUrl }) {
-      const options = ['--host', '127.0.0.1', '--port', '0', '--admin-port', '0', '--redis-url', redisUrl]
+      const options = [
+        '--transport',
+        transport,
+        '--host',
+        '127.0.0.1',
+        '--port',
+        '0',
+        '--admin-port',
+        '0',
+        '--redis-url',
+        redisUrl
+      ]
       const flags = ['--allow-loopback-members', accessLog ? '--access-log' : '--no-access-log']
       const command = fairleadCommand('gateway', ...options, ...flags)
       const child = setting.start({ name, command, place: 'subject' })

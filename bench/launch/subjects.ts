@@ -6,8 +6,10 @@ import { nginxSubject } from './nginx.ts'
 import { nodeProgramSubject } from './node-program.ts'
 
 const SUBJECTS: Readonly<Record<SubjectName, Subject>> = {
-  fairlead: gatewaySubject({ accessLog: false }),
-  'fairlead+log': gatewaySubject({ accessLog: true }),
+  fairlead: gatewaySubject({ transport: 'stream', accessLog: false }),
+  'fairlead+log': gatewaySubject({ transport: 'stream', accessLog: true }),
+  'fairlead-handle': gatewaySubject({ transport: 'handle', accessLog: false }),
+  'fairlead-handle+log': gatewaySubject({ transport: 'handle', accessLog: true }),
   engine: nodeProgramSubject({
     name: 'engine',
     summary: "the gateway's HTTP engine with a table in memory: no registry, metrics or log",
