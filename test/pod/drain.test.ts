@@ -13,7 +13,7 @@ t.test(
     const busy = await ground.create(pod, 'busy')
     const idle = await ground.create(pod, 'idle')
     await run(pod, idle, `sh -c 'echo kept > note'`)
-    const answer = as(pod, busy, 'POST /execute', { body: { command: `sh -c 'sleep 1; echo finished | tee note'` } })
+    const answer = as(pod, busy, 'POST /execute', { body: { command: `sh -c 'sleep 4; echo finished | tee note'` } })
     await until('it runs', async () => (await ground.registry.lookup('busy')).record !== null)
     pod.child.kill('SIGTERM')
     await until(
@@ -48,7 +48,7 @@ t.test('a session that is assigned to a draining pod is given back', async t => 
   const other = await ground.pod('two')
   const session = await ground.create(other, 'alice')
   const busy = await ground.create(pod, 'busy')
-  const going = as(pod, busy, 'POST /execute', { body: { command: 'sleep 1' } })
+  const going = as(pod, busy, 'POST /execute', { body: { command: 'sleep 4' } })
   await ground.registry.release(session)
   // Decided by a gateway that did not know yet.
   const assigned = await ground.reassign(session, pod)

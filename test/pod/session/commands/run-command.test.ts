@@ -49,7 +49,8 @@ async function pidIn(file: string): Promise<number> {
 
 t.test('a command runs in its directory with the environment it was given and no other', async t => {
   process.env['FAIRLEAD_TEST_SECRET'] = 'x'
-  const ran = await sh('pwd; env | sort')
+  // A value may hold line feeds: each variable is made one line.
+  const ran = await sh(String.raw`pwd; env -0 | tr '\n\0' ' \n' | sort`)
   t.equal(ran.exitCode, 0)
   // What the test runner puts into every process that Node starts is not ours.
   const isOurs = (line: string): boolean => !/^(_TAPJS_|NODE_OPTIONS=)/.test(line)
