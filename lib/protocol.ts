@@ -13,7 +13,10 @@ export const REFUSED_HEADER = 'x-fairlead-refused'
  * `not-owner`: this pod does not own that session at that epoch. `fenced`: its lease has run out.
  * `draining`: it takes no new sessions. Sent only when nothing of the request was acted upon.
  */
-export type RefusalReason = 'not-owner' | 'fenced' | 'draining'
+export type RefusalReason = (typeof REFUSAL_REASONS)[number]
+
+/** Every `RefusalReason`. */
+export const REFUSAL_REASONS = ['not-owner', 'fenced', 'draining'] as const
 
 /** Answer of the gateway's fan-out: member ids that did not answer in time, separated by commas. */
 export const MISSING_MEMBERS_HEADER = 'x-fairlead-missing-members'

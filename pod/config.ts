@@ -145,7 +145,8 @@ export const podOptions = [
     type: 'duration',
     default: '2s',
     max: '10m',
-    summary: 'how long before the end of its lease a pod stops serving; below the lease'
+    summary:
+      'how long before the end of its lease a pod stops serving, and in half of that saves what it answered last; below the lease'
   }
 ] as const satisfies readonly Option[]
 

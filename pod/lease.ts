@@ -2,6 +2,10 @@
 export interface Lease {
   /** True while no other pod can have been given this pod's sessions, by the monotonic clock. */
   isGood(): boolean
+  /** How long it will be good if it is not renewed, in milliseconds; 0 once it is over. */
+  leftMs(): number
+  /** True while backups may be written: a little longer than requests are served, so that what was answered last can still be saved. */
+  mayWrite(): boolean
   /** Grows whenever the lease may have been lost for a while: what was looked up in an older term must be looked up again. */
   readonly term: number
 }

@@ -3,12 +3,12 @@ import type { Limiter } from './backup/limiter.ts'
 import { fenced } from './errors.ts'
 import type { Lease } from './lease.ts'
 
-/** A backup store that writes only while the lease is good; each single write asks, because a save may be frozen in the middle of its way. Reads pass. */
+/** A backup store that writes only while the lease allows it; each single write asks, because a save may be frozen in the middle of its way. Reads pass. */
 export class LeasedStore implements BackupStore {
   readonly #store: BackupStore
-  readonly #lease: Lease
+  readonly #lease: Pick<Lease, 'mayWrite'>
 
-  constructor(store: BackupStore, lease: Lease) {
+  constructor(store: BackupStore, lease: Pick<Lease, 'mayWrite'>) {
     this.#store = store
     this.#lease = lease
   }
@@ -82,6 +82,6 @@ export class LeasedStore implements BackupStore {
   }
 
   #check(): void {
-    if (!this.#lease.isGood()) throw fenced()
+    if (!this.#lease.mayWrite()) throw fenced()
   }
 }

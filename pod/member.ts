@@ -6,6 +6,8 @@ import type { Lease } from './lease.ts'
 
 /** Longest wait after a heartbeat that failed. */
 const MAX_RETRY_MS = 1_000
+/** Part of the lease's margin that stays after the last write; the part before is for the last saves. */
+const WRITE_MARGIN_SHARE = 0.5
 
 /** The sessions that stand and fall with the lease. */
 export interface OwnedSessions {
@@ -57,7 +59,15 @@ export class Member implements Lease {
   }
 
   isGood(): boolean {
-    return performance.now() < this.#leaseUntilMs - this.#options.leaseMarginMs
+    return this.leftMs() > 0
+  }
+
+  leftMs(): number {
+    return Math.max(0, this.#leaseUntilMs - this.#options.leaseMarginMs - performance.now())
+  }
+
+  mayWrite(): boolean {
+    return performance.now() < this.#leaseUntilMs - this.#options.leaseMarginMs * WRITE_MARGIN_SHARE
   }
 
   get term(): number {

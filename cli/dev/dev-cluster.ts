@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FairleadError } from '../../lib/errors.ts'
+import { lockFile } from '../../lib/lock-file.ts'
 import { callApi } from '../api-client.ts'
 import { isFields, listUnder } from '../fields.ts'
 import type { Fields } from '../fields.ts'
@@ -44,6 +45,7 @@ export class DevCluster {
   readonly #temporary: boolean
   #redis: SupervisedChild | undefined
   #services: SupervisedChild[] = []
+  #unlock: (() => Promise<void>) | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: DevOptions, onEvent: (event: ChildEvent) => void) {
@@ -60,6 +62,8 @@ export class DevCluster {
       adminPort: await claimPort(this.#options.adminPort, '--admin-port')
     }
     for (const folder of Object.values(this.#folders)) mkdirSync(folder, { recursive: true, mode: 0o700 })
+    // Before Redis: two that append to the same file would spoil it.
+    this.#unlock = await lockFile(join(this.#folders.root, 'lock'), '--data')
     const redisUrl = this.#options.redisUrl ?? (await this.#startRedis())
     if (this.#closing !== undefined) throw new FairleadError('closed', 'stopped while starting')
     const gateway = this.#child('gateway', gatewayArguments(ports, this.#folders), redisUrl)
@@ -95,6 +99,7 @@ export class DevCluster {
   async #close(): Promise<void> {
     await Promise.all(this.#services.map(async service => service.stop(CHILD_GRACE_MS)))
     await this.#redis?.stop(REDIS_GRACE_MS)
+    await this.#unlock?.()
     this.#removeTemporary()
   }
 

@@ -92,7 +92,8 @@ export function requestFieldTable(options: { captured: readonly string[]; stripp
   )
 }
 
-/** Fields of responses; the refusal field, where there is one, is the first captured field. */
+/** Fields of responses; the refusal field, where there is one, is the first captured field, and no client's business. */
 export function responseFieldTable(refusalField: string | null): FieldTable {
-  return new FieldTable([...FRAMING, ...(refusalField === null ? [] : [[refusalField, FIELD.captured] as const])])
+  if (refusalField === null) return new FieldTable(FRAMING)
+  return new FieldTable([...FRAMING, [refusalField, FIELD.captured]], [refusalField])
 }

@@ -30,7 +30,8 @@ export const HEAD_ERROR = {
   badChunkEnd: -25,
   badTrailer: -26,
   trailersTooLarge: -27,
-  badUpgrade: -28
+  badUpgrade: -28,
+  badConnection: -29
 } as const
 
 /** What a client is told of a refused request. */
@@ -67,7 +68,11 @@ const TEXTS: Record<(typeof HEAD_ERROR)[keyof typeof HEAD_ERROR], HeadErrorText>
   [HEAD_ERROR.badChunkEnd]: { status: 400, reason: 'a chunk does not end with CR LF' },
   [HEAD_ERROR.badTrailer]: { status: 400, reason: 'a trailer field is malformed or not allowed in trailers' },
   [HEAD_ERROR.trailersTooLarge]: { status: 431, reason: 'the trailer section is too large' },
-  [HEAD_ERROR.badUpgrade]: { status: 400, reason: 'the Upgrade field is malformed' }
+  [HEAD_ERROR.badUpgrade]: { status: 400, reason: 'the Upgrade field is malformed' },
+  [HEAD_ERROR.badConnection]: {
+    status: 400,
+    reason: 'Connection names a header field that framing or routing rests on'
+  }
 }
 
 /** Status and reason of a refused request; a refused response is always 502 with the same reason. */

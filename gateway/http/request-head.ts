@@ -84,7 +84,7 @@ export class RequestHead {
     if (fields.hostCount === 0 && this.minorVersion === 1) return HEAD_ERROR.missingHost
     if (fields.nominates) {
       const options = { fieldsStart, protectedNames: this.#protectedNames }
-      if (!dropNominated(bytes, fields, options)) return HEAD_ERROR.badFieldValue
+      if (!dropNominated(bytes, fields, options)) return HEAD_ERROR.badConnection
     }
     return next
   }

@@ -57,7 +57,7 @@ export class ResponseHead {
     if (next <= 0) return next
     if (minor === 0 && fields.chunked) return HEAD_ERROR.encodingInOldVersion
     if (fields.nominates && !dropNominated(bytes, fields, { fieldsStart: p + 2, protectedNames: [] })) {
-      return HEAD_ERROR.badFieldValue
+      return HEAD_ERROR.badConnection
     }
     return next
   }

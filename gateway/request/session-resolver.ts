@@ -1,3 +1,4 @@
+import { REFUSAL_REASONS } from '../../lib/protocol.ts'
 import { errorAnswer } from '../errors.ts'
 import { accessLogLine } from '../access-log-line.ts'
 import { RequestContext } from './request-context.ts'
@@ -60,7 +61,7 @@ export class SessionResolver implements Resolver {
     if (context === null || context.entry === null) return errorAnswer('internal', 'regina')
     const next = await this.#options.retrier.next(context.entry, { context, exchange, failure })
     if (typeof next === 'string') return errorAnswer(next, context.dialect, context.sessionId)
-    this.#options.metrics.replayed(failure.kind === 'refused' ? failure.refusal : failure.kind)
+    this.#options.metrics.replayed(replayReason(failure))
     return useEntry(context, exchange, next)
   }
 
@@ -129,6 +130,12 @@ export class SessionResolver implements Resolver {
     if (timeoutMs === null) this.#options.metrics.timeoutIgnored()
     else context.budgetMs = exchange.responseHeadTimeoutMs = timeoutMs
   }
+}
+
+/** One of a few words: what a pod writes into its refusal must not make new time series. */
+function replayReason({ kind, refusal }: UpstreamFailure): string {
+  if (kind !== 'refused') return kind
+  return REFUSAL_REASONS.find(reason => reason === refusal) ?? 'refused'
 }
 
 function hasOptionalFields(head: RequestHead): boolean {

@@ -101,7 +101,10 @@ export const READ_MEMBERS = defineScript(
   `
 local reply = {text(now_us())}
 for i = 2, #ARGV do
-  reply[i] = {redis.call('HGETALL', member_key(ARGV[i])), text(redis.call('SCARD', owned_key(ARGV[i])))}
+  local record, held = redis.pcall('HGETALL', member_key(ARGV[i])), redis.pcall('SCARD', owned_key(ARGV[i]))
+  -- One key of a wrong type must not hide the other members: this member has a record that is not valid.
+  if record.err then record = {'id', ''} end
+  reply[i] = {record, text(type(held) == 'number' and held or 0)}
 end
 return reply
 `

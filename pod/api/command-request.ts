@@ -1,5 +1,6 @@
 import { errorText } from '../../lib/errors.ts'
 import { PodError } from '../errors.ts'
+import { keepDirectory } from '../files/keep-directory.ts'
 import { readJsonObject } from '../http/body.ts'
 import type { BodyLimits } from '../http/body.ts'
 import type { SessionCall } from '../http/call.ts'
@@ -26,6 +27,7 @@ export type ParsedCommand = { readonly argv: readonly string[] } | { readonly pr
 /** Reads `{"command": "..."}` from the body. A line that cannot be split is no error of the request: it is a command that cannot start. */
 export async function readCommand(call: SessionCall, settings: CommandSettings): Promise<ParsedCommand> {
   const { command } = await readJsonObject(call, settings.limits)
+  await keepDirectory(call.session.directory)
   // The body took its time: what the gate found may have changed.
   settings.check()
   call.signal.throwIfAborted()

@@ -6,7 +6,7 @@ import type { BusboyFileStream, BusboyHeaders, BusboyInstance } from '@fastify/b
 import { errorText } from '../../lib/errors.ts'
 import { formatBytes } from '../../lib/units.ts'
 import { PodError } from '../errors.ts'
-import { makeDirectoryBeneath, nameIn } from '../files/open-beneath.ts'
+import { asPathError, makeDirectoryBeneath, nameIn } from '../files/open-beneath.ts'
 import { parseSessionPath } from '../files/session-path.ts'
 import { sendJson } from '../http/answer.ts'
 import { askForBody } from '../http/body.ts'
@@ -60,7 +60,7 @@ function asNotAFile(error: unknown): never {
   const isDirectory =
     error instanceof Error && 'code' in error && (error.code === 'EISDIR' || error.code === 'ENOTEMPTY')
   if (isDirectory) throw new PodError('not-a-file', 'There is a directory of that name.', { cause: error })
-  throw error
+  throw asPathError(error)
 }
 
 interface Received {

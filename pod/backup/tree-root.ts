@@ -30,7 +30,8 @@ export class TreeRoot {
     try {
       const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY)
       const prefix = FD_LINKS ? `/proc/self/fd/${handle.fd}` : directory
-      return new TreeRoot(handle, { real: await placeOf(handle, directory), prefix })
+      const real = await orClose(handle, placeOf(handle, directory))
+      return new TreeRoot(handle, { real, prefix })
     } catch (error) {
       throw new BackupDirectoryError(`cannot open the session's directory ${directory}`, { cause: error })
     }
@@ -43,7 +44,10 @@ export class TreeRoot {
     )
   }
 
-  /** Opens what lies at the path, never through a symbolic link, never waiting for a fifo's other end; null when that is gone or something else took its place. */
+  /**
+   * Opens what lies at the path, never through a symbolic link, never waiting for a fifo's other end; null when that is gone or something else took its place.
+   * Fails with ENAMETOOLONG where the path, from the root of the file system, is longer than the kernel tells.
+   */
   async open(path: BytePath, flags = 0): Promise<FileHandle | null> {
     const handle = await open(
       this.at(path),
@@ -52,7 +56,7 @@ export class TreeRoot {
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO')) return null
       throw error
     })
-    if (handle === null || (await this.#isAt(handle, path))) return handle
+    if (handle === null || (await orClose(handle, this.#isAt(handle, path)))) return handle
     await handle.close()
     return null
   }
@@ -70,6 +74,16 @@ export class TreeRoot {
     if (!FD_LINKS) return true
     const expected = path === '' ? this.#realPath : `${this.#realPath}/${path}`
     return (await placeOf(handle, '')) === expected
+  }
+}
+
+/** What was found out about an open file; closes it where that fails, because one that is forgotten ends the process when it is collected. */
+async function orClose<T>(handle: FileHandle, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    await handle.close()
+    throw error
   }
 }
 

@@ -7,6 +7,8 @@ import { outside } from './session-path.ts'
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 /** As Linux has it for one lookup (path_resolution(7)). */
 const MAX_LINKS = 40
+/** Each name on the way down holds a descriptor, of which the whole pod has a few thousand. */
+const MAX_DEPTH = 256
 
 /**
  * Opens what stands at `names` below the directory `root`, for reading, without ever leaving `root`: what openat2(2) does
@@ -79,13 +81,14 @@ class Walk {
 
   /** Goes one name on: a directory is pushed, a link's names are put before the rest, a file as the last name is returned. */
   async #enter(name: string, rest: string[]): Promise<FileHandle | null> {
+    if (this.#stack.length > MAX_DEPTH) throw new PodError('bad-path', 'The path has too many directories.')
     const path = nameIn(this.#stack.at(-1)!, name)
     const isLast = rest.length === 0
     try {
       const handle = await this.#open(path, isLast ? O_NONBLOCK : O_DIRECTORY)
-      const isDirectory = !isLast || (await handle.stat()).isDirectory()
-      if (!isDirectory) return handle
+      // Kept before it is looked at, so that it is closed where the look fails.
       this.#stack.push(handle)
+      if (isLast && !(await handle.stat()).isDirectory()) return this.#stack.pop()!
     } catch (error) {
       await this.#followLink(path, rest, error)
     }
@@ -129,7 +132,8 @@ function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
-function asPathError(error: unknown): unknown {
+/** What a failed call of the file system means for whoever named the path; anything that is not about the path comes back as it is. */
+export function asPathError(error: unknown): unknown {
   switch (codeOf(error)) {
     case 'ENOENT':
       return new PodError('path-missing', 'File not found.', { cause: error })

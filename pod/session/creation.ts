@@ -3,7 +3,7 @@ import type { ClaimReply } from '../../lib/registry-client.ts'
 import type { SessionRecord } from '../../lib/registry-schema.ts'
 import { StaleEpochError } from '../backup/errors.ts'
 import { PodError, fenced, notOwner } from '../errors.ts'
-import type { ActivationOptions } from './activation.ts'
+import type { Activation, ActivationOptions } from './activation.ts'
 import { makeBackup, makeSession } from './session-factory.ts'
 import type { Session } from './session.ts'
 
@@ -20,12 +20,17 @@ export interface NewSession {
 /** Makes new sessions, either claimed by a gateway or, for a client that talks to the pod itself, claimed here. */
 export class Creation {
   readonly #options: ActivationOptions
+  readonly #activation: Activation
 
-  constructor(options: ActivationOptions) {
+  constructor(options: ActivationOptions, activation: Activation) {
     this.#options = options
+    this.#activation = activation
   }
 
-  /** Makes the session that a gateway has claimed for this pod at that epoch; the same one again where it is here already. */
+  /**
+   * Makes the session that a gateway has claimed for this pod at that epoch; the same one again where it is here already.
+   * A client can ask for this at any time of a session's life, so what is here of it is kept as an activation keeps it.
+   */
   async claimed(id: string, epoch: number): Promise<Session> {
     const held = this.#options.table.get(id)
     if (held?.isHeld === true && held.epoch === epoch) return held
@@ -33,7 +38,22 @@ export class Creation {
     const { term } = lease
     const { record } = await registry.lookup(id)
     if (record === null || !this.#isMine(record) || record.epoch !== epoch) throw notOwner(id, held?.epoch ?? 0)
+    if (await this.#isHere(record)) return this.#activation.bring(id, epoch)
+    await this.#dropNamesake(id)
     return this.#make(record, term)
+  }
+
+  async #isHere({ id, createdAt }: SessionRecord): Promise<boolean> {
+    const { table, around } = this.#options
+    if (table.get(id)?.createdAt === createdAt) return true
+    return (await around.data.read(id))?.createdAt === createdAt
+  }
+
+  /** An earlier session of that id ends before another takes its directory. */
+  async #dropNamesake(id: string): Promise<void> {
+    const { table } = this.#options
+    table.lose(id, 'the id is that of another session now')
+    await table.get(id)?.gone()
   }
 
   /** Claims and makes a session. `session-taken`, `full`, `registry-unavailable`. A store that is ahead only raises the epoch. */

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, realpath, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDnsLabel } from '../../lib/ids.ts'
 import { errorText } from '../../lib/errors.ts'
+import { lockFile } from '../../lib/lock-file.ts'
 import type { Logger } from '../../lib/log.ts'
-import { lockFile } from './directory-lock.ts'
+import { removeTree } from '../backup/remove-tree.ts'
 
 /** What is known of the files that a session left on this machine. */
 export interface LocalState {
@@ -38,8 +39,15 @@ export class DataDirectory {
     await mkdir(path, { recursive: true, mode: 0o700 })
     const machineBoot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
     const root = await realpath(path)
-    const directory = new DataDirectory(root, { machineBoot, unlock: await lockFile(join(root, 'lock')), log })
-    for (const name of ['uploads', 'trash']) await rm(join(directory.root, name), { recursive: true, force: true })
+    const unlock = await lockFile(join(root, 'lock'), 'dataDirectory')
+    const directory = new DataDirectory(root, { machineBoot, unlock, log })
+    // What a session left must not keep the pod from starting.
+    for (const name of ['uploads', 'trash']) {
+      const leftovers = join(root, name)
+      await removeTree(leftovers).catch((error: unknown) => {
+        log.warn({ path: leftovers, reason: errorText(error) }, 'cannot remove what an earlier run left')
+      })
+    }
     for (const name of ['sessions', 'uploads', 'trash']) {
       await mkdir(join(directory.root, name), { recursive: true, mode: 0o700 })
     }
@@ -103,7 +111,7 @@ export class DataDirectory {
       if (isMissing(error)) return
       throw error
     }
-    const removal = rm(trash, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
+    const removal = removeTree(trash).catch((error: unknown) => {
       this.#log.warn({ session: id, path: trash, reason: errorText(error) }, 'cannot remove discarded files')
     })
     this.#removals.add(removal)

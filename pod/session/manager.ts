@@ -36,7 +36,7 @@ export class SessionManager {
   constructor(options: SessionManagerOptions) {
     this.#options = options
     this.#activation = new Activation(options)
-    this.#creation = new Creation(options)
+    this.#creation = new Creation(options, this.#activation)
   }
 
   /** Every session that is on this pod now. */

@@ -13,13 +13,15 @@ export interface SaveScheduleOptions {
   readonly save: () => Promise<{ again: boolean }>
   /** From a change to the start of its save; later changes within it share the save. */
   readonly delayMs: number
+  /** How long a save may wait at most, now: what was answered must be saved before the lease is over. */
+  readonly leftMs: () => number
   /** Called once when the store holds a higher epoch. */
   readonly onStale: (error: StaleEpochError) => void
   readonly log: Logger
 }
 
 /**
- * When a session is backed up: at most one save at a time, a change is saved within `delayMs` plus the time of a save,
+ * When a session is backed up: at most one save at a time, a change is saved within `delayMs` (sooner where the lease is about to end) plus the time of a save,
  * and a failed save is tried again, slower and slower, as long as the session lives.
  */
 export class SaveSchedule {
@@ -43,7 +45,7 @@ export class SaveSchedule {
   /** Says that the session's files have changed. */
   markDirty(): void {
     this.#isDirty = true
-    if (this.#timer === undefined && !this.#isClosed) this.#arm(this.#options.delayMs)
+    if (this.#timer === undefined && !this.#isClosed) this.#arm(Math.min(this.#options.delayMs, this.#options.leftMs()))
   }
 
   /** Saves now. Resolves when a save that began after this call is in the store; rejects with that save's error. Callers that wait together share one save. */

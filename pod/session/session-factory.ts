@@ -6,6 +6,7 @@ import { SessionBackup } from '../backup/session-backup.ts'
 import type { BackupStore } from '../backup/store.ts'
 import { fenced } from '../errors.ts'
 import type { Lease } from '../lease.ts'
+import { keepDirectory } from '../files/keep-directory.ts'
 import type { CommandRunner } from './commands/command-runner.ts'
 import { SaveSchedule } from './save-schedule.ts'
 import type { DataDirectory } from './data-directory.ts'
@@ -49,8 +50,9 @@ export function makeSession(
     directory: around.data.filesOf(facts.id),
     backup,
     saves: new SaveSchedule({
-      save: () => save(backup, { lease: around.lease, log }),
+      save: () => save(backup, { directory: around.data.filesOf(facts.id), lease: around.lease, log }),
       delayMs: around.backupDelayMs,
+      leftMs: () => around.lease.leftMs(),
       onStale: error => lose(facts.id, error.message),
       log
     }),
@@ -61,8 +63,12 @@ export function makeSession(
   })
 }
 
-async function save(backup: SessionBackup, options: { lease: Lease; log: Logger }): Promise<{ again: boolean }> {
-  if (!options.lease.isGood()) throw fenced()
+async function save(
+  backup: SessionBackup,
+  options: { directory: string; lease: Lease; log: Logger }
+): Promise<{ again: boolean }> {
+  if (!options.lease.mayWrite()) throw fenced()
+  await keepDirectory(options.directory)
   const { unstable, left, ...report } = await backup.save()
   if (report.changed) options.log.debug(report, 'backup made')
   if (unstable.length > 0)

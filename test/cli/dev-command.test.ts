@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -121,6 +121,17 @@ t.test('a given data directory is kept, and its sessions go on in the next run',
   const { url } = await second.ready()
   const answer = await fetch(`${url}/download/note.txt`, { headers: { 'x-sandbox-id': 'hello' } })
   t.equal(await answer.text(), written.stdout)
+})
+
+t.test('a data directory that another dev uses is left alone', async t => {
+  const data = t.testdir()
+  const first = new Dev(t, ['--pods', '1', '--data', data])
+  await first.ready()
+  const redisLog = join(data, 'logs', 'redis.log')
+  const before = readFileSync(redisLog, 'utf8')
+  const second = await runCli(['dev', '--port', '0', '--admin-port', '0', '--data', data])
+  t.match(second, { code: 1, stdout: '', stderr: /^fairlead: --data: .*process \d+ uses it/ })
+  t.equal(readFileSync(redisLog, 'utf8'), before, 'no second Redis has touched its data')
 })
 
 t.test('a port that is taken is named, with the flag that chooses another', async t => {

@@ -348,6 +348,16 @@ void test('a record that somebody spoiled is an unavailable registry, not a miss
   t.match(await client.readMembers(['pod-1']), [{ record: null, problem: /state/ }])
 })
 
+void test('one key of a wrong type hides no other member', async t => {
+  const { client, redis } = await setup(t)
+  await redis.set(keys.member('odd'), 'text')
+  await redis.set(keys.owned('odd'), 'text')
+  t.match(await client.readMembers(['odd', 'pod-1']), [
+    { id: 'odd', record: null, problem: /./, held: { count: 0 } },
+    { id: 'pod-1', record: { id: 'pod-1' }, problem: null }
+  ])
+})
+
 void test('while Redis is away every call fails at once', async t => {
   const { client, server } = await setup(t)
   await server.kill()

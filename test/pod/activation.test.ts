@@ -82,6 +82,19 @@ t.test('local state of the epoch before is kept; older local state is not', asyn
   t.equal((await run(first, record, 'cat note')).stdout, 'second\n')
 })
 
+t.test('a client that asks for the creation of a session that exists undoes nothing', async t => {
+  const ground = await makeGround(t)
+  const pod = await ground.pod('one')
+  let record = await ground.create(pod, 'alice')
+  await as(pod, record, 'POST /instances/alice/suspend')
+  await writeFile(join(ground.filesOf('one', 'alice'), 'note'), 'newer than the backup\n')
+  await ground.registry.release(record)
+  record = await ground.reassign(record, pod)
+  const again = await as(pod, record, 'POST /agents/shell/instances', { body: { instanceId: 'alice' } })
+  t.equal(again.status, 201)
+  t.equal((await run(pod, record, 'cat note')).stdout, 'newer than the backup\n')
+})
+
 t.test('a pod that was killed and comes back goes on from its disk, if nobody else had the session', async t => {
   const ground = await makeGround(t)
   const before = await ground.podProcess('one', { backupDelay: '1s' })

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -13,8 +14,10 @@ t.test(
     const busy = await ground.create(pod, 'busy')
     const idle = await ground.create(pod, 'idle')
     await run(pod, idle, `sh -c 'echo kept > note'`)
-    const answer = as(pod, busy, 'POST /execute', { body: { command: `sh -c 'sleep 4; echo finished | tee note'` } })
-    await until('it runs', async () => (await ground.registry.lookup('busy')).record !== null)
+    const answer = as(pod, busy, 'POST /execute', {
+      body: { command: `sh -c 'touch begun; sleep 4; echo finished | tee note'` }
+    })
+    await until('it runs', () => existsSync(join(ground.filesOf('one', 'busy'), 'begun')))
     pod.child.kill('SIGTERM')
     await until(
       'it says that it drains',

@@ -1,6 +1,9 @@
-import { rename } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { openStore } from '../../pod/backup/open-store.ts'
+import { SessionBackup } from '../../pod/backup/session-backup.ts'
 import { as, makeGround, run, until } from './fixtures/ground.ts'
 import { form } from './fixtures/http-call.ts'
 
@@ -33,6 +36,26 @@ t.test('interval: what was answered is there a second later, however many came',
   const moved = await ground.reassign(session, next)
   t.equal((await run(next, moved, 'wc -l log')).stdout, '20 log\n')
   t.equal((await run(next, moved, 'cat last')).stdout, 'last')
+})
+
+t.test('interval: what was answered right before the lease ends is saved before it is over', async t => {
+  const ground = await makeGround(t)
+  const pod = await ground.pod('one', { backupDelay: '1s', lease: '2s', heartbeat: '500ms', leaseMargin: '1s' })
+  const session = await ground.create(pod, 'alice')
+  await ground.redis.kill()
+  let answered = 0
+  for (let status = 200; status === 200;) {
+    const command = { body: { command: `sh -c 'echo ${answered + 1} >> log'` } }
+    status = (await as(pod, session, 'POST /execute', command)).status
+    if (status === 200) answered += 1
+  }
+  // Past the end of the lease, nothing is written any more.
+  await delay(1_000)
+  const copy = join(ground.root, 'copy')
+  await new SessionBackup({ store: openStore(`fs:${ground.store}`), sessionId: 'alice', directory: copy }).restore()
+  // The one that the fence met on its way was refused an answer, and may be there.
+  const saved = (await readFile(join(copy, 'log'), 'utf8')).trim().split('\n').length
+  t.ok(answered > 0 && saved >= answered, `${answered} answered, ${saved} saved`)
 })
 
 t.test("many parallel changes are one session's saves after one another, and the last one counts", async t => {

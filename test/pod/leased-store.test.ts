@@ -14,8 +14,8 @@ t.test(
   async t => {
     const root = await mkdtemp(join(tmpdir(), 'fairlead-leased-'))
     t.teardown(() => rm(root, { recursive: true, force: true }))
-    const lease = { isGood: () => isGood, term: 0 }
-    let isGood = true
+    const lease = { mayWrite: () => mayWrite }
+    let mayWrite = true
     const store: BackupStore = new LeasedStore(openStore(`fs:${root}`), lease)
     const data = Buffer.from('x')
     const sha256 = '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
@@ -33,7 +33,7 @@ t.test(
       () => store.removeEpoch(AT),
       () => store.removeSession('alice')
     ]
-    isGood = false
+    mayWrite = false
     for (const write of writes) await t.rejects(write(), { code: 'fenced' })
     t.same((await readdir(root, { recursive: true })).toSorted(), before)
     t.same(await store.epochs('alice'), [1])
@@ -41,7 +41,7 @@ t.test(
     t.same(await store.blobs(AT), [sha256])
     t.ok((await store.readManifest(AT, 1)).equals(data))
     t.ok((await store.readBlob(AT, { sha256, size: 1 })).equals(data))
-    isGood = true
+    mayWrite = true
     for (const write of writes) await t.resolves(write())
     t.same(await store.epochs('alice'), [])
   }
@@ -52,7 +52,7 @@ t.test('a lease that ends in the middle of a save stops it before its manifest',
   t.teardown(() => rm(root, { recursive: true, force: true }))
   let asked = 0
   let lastsFor = Number.POSITIVE_INFINITY
-  const lease = { isGood: () => (asked += 1) <= lastsFor, term: 0 }
+  const lease = { mayWrite: () => (asked += 1) <= lastsFor }
   const store = new LeasedStore(openStore(`fs:${root}`), lease)
   const directory = join(root, 'files')
   const backup = new SessionBackup({ store, sessionId: 'alice', directory })

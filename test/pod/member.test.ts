@@ -233,7 +233,7 @@ t.test('one data directory, one pod', async t => {
   const pod = await ground.pod('one')
   await t.rejects(ground.pod('two', { dataDirectory: ground.dataOf('one') }), {
     code: 'config',
-    message: /one pod at a time/
+    message: /one at a time/
   })
   await pod.close()
   await ground.pod('two', { dataDirectory: ground.dataOf('one') })

@@ -145,6 +145,21 @@ t.test('a pod that says "not mine" is believed: the gateway asks again and follo
   t.equal(refusals, 3)
 })
 
+t.test('what a pod writes into its refusal makes no time series of its own', async t => {
+  const s = await system(t)
+  const pod = await s.pod('pod-a')
+  const gateway = await s.gateway()
+  const id = await s.create(gateway)
+  let refusals = 0
+  pod.early = (_, response) => {
+    if (refusals++ > 1) return false
+    response.writeHead(503, { [REFUSED_HEADER]: `reason-${refusals}` }).end()
+    return true
+  }
+  t.equal((await send(gateway.url, { method: 'POST', body: 'b', ...byId(id) })).status, 200)
+  t.equal(await metric(gateway, 'fairlead_gateway_replays_total{reason="refused"}'), 2)
+})
+
 t.test('a move that the gateway never heard of is found out by the pod that was left', async t => {
   const s = await system(t)
   const [a, b] = [await s.pod('pod-a'), await s.pod('pod-b')]

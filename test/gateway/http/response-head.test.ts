@@ -35,7 +35,7 @@ const REFUSED: readonly (readonly [error: string, bad: string, twin: string])[] 
   ['foldedField', response(OK, 'A: b', ' c'), response(OK, 'A: b c')],
   ['badFieldName', response(OK, 'A : b'), response(OK, 'A: b')],
   ['badFieldValue', response(OK, 'A: \x00'), response(OK, 'A: 0')],
-  ['badFieldValue', response(OK, 'Connection: content-length'), response(OK, 'Connection: length')],
+  ['badConnection', response(OK, 'Connection: content-length'), response(OK, 'Connection: length')],
   ['badLineEnd', response(OK, 'A: b\nC: d'), response(OK, 'A: b', 'C: d')],
   ['tooManyFields', response(OK, ...Array<string>(9).fill('A: b')), response(OK, ...Array<string>(8).fill('A: b'))],
   [

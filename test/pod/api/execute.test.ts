@@ -43,6 +43,16 @@ t.test('output beyond the limit is dropped, and stderr says so; the command goes
   t.equal((await run(pod, session, 'cat after')).stdout, 'done\n')
 })
 
+t.test('a command that removes the directory of its session leaves an empty one', async t => {
+  const victim = await ground.create(pod, 'victim')
+  t.equal((await run(pod, victim, `sh -c 'echo x > file; rm -rf "$SANDBOX_BASE_DIR"'`)).exit_code, 0)
+  t.same(await run(pod, victim, `sh -c 'ls; echo y > file; cat file'`), { stdout: 'y\n', stderr: '', exit_code: 0 })
+  const suspended = await as(pod, victim, 'POST /instances/victim/suspend')
+  t.equal(suspended.status, 204)
+  const store = await readFile(join(ground.filesOf('one', 'victim'), 'file'), 'utf8')
+  t.equal(store, 'y\n')
+})
+
 t.test('bytes that are not UTF-8 become replacement characters', async t => {
   t.equal((await run(pod, session, `printf 'a\\377b\\303\\244'`)).stdout, 'a\ufffdbä')
 })

@@ -44,9 +44,12 @@ for (const [name, status] of [
   ['a/../../escaped', 403],
   ['a', 400],
   ['..', 403],
-  ['/', 400]
+  ['/', 400],
+  ['n'.repeat(256), 400],
+  ['d/'.repeat(300) + 'f', 400],
+  ['n/'.repeat(3000) + 'f', 400]
 ] as const) {
-  t.test(`upload as ${name}: ${status}, and nothing is left anywhere`, async t => {
+  t.test(`upload as ${name.slice(0, 20)}: ${status}, and nothing is left anywhere`, async t => {
     const answer = await as(pod, session, 'POST /upload', form(name, 'x'))
     t.equal(answer.status, status)
     t.match(answer.json(), { detail: /./ })

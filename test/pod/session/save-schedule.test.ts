@@ -7,7 +7,10 @@ import { SaveSchedule } from '../../../pod/session/save-schedule.ts'
 import { until } from '../fixtures/ground.ts'
 
 /** A schedule whose saves end when the test says so. */
-function controlled(delayMs: number): {
+function controlled(
+  delayMs: number,
+  leftMs: () => number = () => Infinity
+): {
   schedule: SaveSchedule
   saves: PromiseWithResolvers<{ again: boolean }>[]
   begun: EventEmitter
@@ -24,6 +27,7 @@ function controlled(delayMs: number): {
       return save.promise
     },
     delayMs,
+    leftMs,
     onStale: error => stale.push(error),
     log: createLog('test', { level: 'silent' })
   })
@@ -31,6 +35,16 @@ function controlled(delayMs: number): {
 }
 
 const DONE = { again: false }
+
+t.test('a change is not left waiting beyond the time that there is', async t => {
+  const { schedule, saves, begun } = controlled(60_000, () => 10)
+  const first = once(begun, 'save')
+  schedule.markDirty()
+  await first
+  saves[0]?.resolve(DONE)
+  t.equal(saves.length, 1)
+  await schedule.close()
+})
 
 t.test('changes within the delay share one save, and it does not wait for the last of them', async t => {
   const { schedule, saves, begun } = controlled(60)

@@ -33,7 +33,7 @@ function controlled(options: { idleTimeoutMs?: number; runner?: CommandRunner } 
     createdAt: 1,
     directory: root,
     backup: new SessionBackup({ store: openStore(`fs:${root}`), sessionId: 'alice', directory: join(root, 'files') }),
-    saves: new SaveSchedule({ save, delayMs: 0, onStale: () => undefined, log }),
+    saves: new SaveSchedule({ save, delayMs: 0, leftMs: () => 0, onStale: () => undefined, log }),
     runner: options.runner ?? plainRunner,
     idleTimeoutMs: options.idleTimeoutMs ?? 0,
     announce: (_, state) => announced.push(state),

@@ -1,25 +1,25 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { FairleadError } from '../../lib/errors.ts'
+import { FairleadError } from './errors.ts'
 
 const MAX_ATTEMPTS = 3
 
 /**
  * Takes a lock file for this process, or throws (code `config`) where a process that still lives, frozen perhaps, has it.
  * A lock whose process has died counts for nothing. Holds within one machine (one PID namespace), which is as far as it is needed.
- * The caller calls the returned function once, to give it back.
+ * `option` is what a person gave the place by, for the message. The caller calls the returned function once, to give it back.
  */
-export async function lockFile(path: string): Promise<() => Promise<void>> {
+export async function lockFile(path: string, option: string): Promise<() => Promise<void>> {
   const mine = await processIdentity(process.pid)
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     if (await create(path, mine)) return () => rm(path, { force: true })
     const holder = await readFile(path, 'utf8').catch(() => '')
     const pid = Number(holder.split(' ', 1)[0])
     if (pid > 0 && (await processIdentity(pid)) === holder) {
-      throw new FairleadError('config', `dataDirectory: ${path} says that process ${pid} uses it; one pod at a time`)
+      throw new FairleadError('config', `${option}: ${path} says that process ${pid} uses it; one at a time`)
     }
     await rm(path, { force: true })
   }
-  throw new FairleadError('config', `dataDirectory: cannot take the lock ${path}`)
+  throw new FairleadError('config', `${option}: cannot take the lock ${path}`)
 }
 
 async function create(path: string, content: string): Promise<boolean> {
