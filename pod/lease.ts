@@ -6,6 +6,8 @@ export interface Lease {
   leftMs(): number
   /** True while backups may be written: a little longer than requests are served, so that what was answered last can still be saved. */
   mayWrite(): boolean
+  /** Resolves once a heartbeat that is under way has said whether the lease is good; at once where none is. Never rejects. */
+  settled(): Promise<void>
   /** Grows whenever the lease may have been lost for a while: what was looked up in an older term must be looked up again. */
   readonly term: number
 }

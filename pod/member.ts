@@ -70,6 +70,10 @@ export class Member implements Lease {
     return performance.now() < this.#leaseUntilMs - this.#options.leaseMarginMs * WRITE_MARGIN_SHARE
   }
 
+  async settled(): Promise<void> {
+    await this.#running
+  }
+
   get term(): number {
     return this.#term
   }

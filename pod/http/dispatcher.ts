@@ -74,7 +74,7 @@ export class Dispatcher {
       })
     }
     // A pod that slept through its lease must not vouch for what nobody will see again.
-    if (!session.isHeld || !this.#options.gate.isOpen) throw sessionMoved(session.id)
+    if (!(await this.#options.gate.opens()) || !session.isHeld) throw sessionMoved(session.id)
   }
 
   #fail(thrown: unknown, on: { request: IncomingMessage; response: ServerResponse; dialect: Dialect }): void {

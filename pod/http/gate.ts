@@ -19,6 +19,12 @@ export class Gate {
     return this.#lease.isGood()
   }
 
+  /** Like `isOpen`, but waits where the lease is just being asked for: after an outage of the registry it is not good until every session was asserted. */
+  async opens(): Promise<boolean> {
+    if (!this.isOpen) await this.#lease.settled()
+    return this.isOpen
+  }
+
   /** Throws `fenced` unless the lease is good right now. */
   check(): void {
     if (!this.#lease.isGood()) throw fenced()
