@@ -27,10 +27,8 @@ export class FieldSection {
   upgradeStart = 0
   upgradeEnd = 0
   hostCount = 0
-  /** Start of the Host line, and its value. */
+  /** Start of the Host line; -1 where there is none. */
   hostLine = -1
-  hostStart = 0
-  hostEnd = 0
   /** Values of X-Forwarded-For, where it is trusted: start, end for each line. */
   readonly forwardedFor: number[] = []
   hasForwardedHost = false
@@ -161,8 +159,6 @@ export class FieldSection {
   #takeHost(bytes: Uint8Array, start: number, end: number): number {
     if (++this.hostCount > 1) return HEAD_ERROR.repeatedHost
     for (let p = start; p < end; p++) if (IS_HOST[bytes[p]!] !== 1) return HEAD_ERROR.badHost
-    this.hostStart = start
-    this.hostEnd = end
     return KEEP
   }
 

@@ -71,10 +71,6 @@ export class Forwarding implements ResponseSink {
     return this.#exchange !== null
   }
 
-  get isTunnel(): boolean {
-    return this.#phase === 'tunnel'
-  }
-
   /** The client has sent all of its request. */
   get requestComplete(): boolean {
     return this.#framing.done
@@ -394,7 +390,7 @@ export class Forwarding implements ResponseSink {
     const { decodesChunks } = this
     // A client that is still sending cannot be answered twice on one connection.
     if (!this.#framing.done || this.#shared.isDraining()) this.#closeAfter = true
-    if (decodesChunks && this.#response.endsWithConnection(framing, decodesChunks)) this.#closeAfter = true
+    if (this.#response.endsWithConnection(framing, decodesChunks)) this.#closeAfter = true
     this.#response.begin(head, { framing, decodesChunks, close: this.#closeAfter, keepAlive: this.#clientKeepAlive })
   }
 
